@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+bin := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo check test
+
+help: ## what there is to run
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'PYTHON=python3.12    build the environment with this Python (3.10 or newer)'
+	@echo 'VENV="$$VIRTUAL_ENV"   use an environment that exists instead of .venv'
+	@echo 'ARGS="--port 7861"    hand options on: to the page (demo) or to pytest (test)'
+
+demo: $(VENV)/.requirements ## install what the page needs, start it and print its address
+	$(bin)/python app.py $(ARGS)
+
+check: $(VENV)/.requirements-dev ## formatting, lint, types and import contracts
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+test: check ## install what the tests need, check, then test; installs Chromium where apt-get may
+	@if CHROMIUM=$$(sh .ci/chromium); then \
+		export CHROMIUM; \
+		$(bin)/python -m pytest $(ARGS); \
+	elif [ -n "$$CI" ]; then \
+		exit 1; \
+	else \
+		echo 'The tests of the page in a browser are left out.'; \
+		$(bin)/python -m pytest \
+			-m 'not weights and not network and not gpu and not browser' $(ARGS); \
+	fi
+
+$(bin)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+		"Python 3.10 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than the requirements they stand for: a second run installs nothing.
+$(VENV)/.requirements: requirements.txt | $(bin)/python
+	$(bin)/python -m pip install -r requirements.txt
+	touch $@
+
+$(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
+	$(bin)/python -m pip install -r requirements-dev.txt
+	touch $@
