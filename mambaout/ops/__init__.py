@@ -1,0 +1,17 @@
+"""Tensors in, tensors out: the selective scan and what belongs to it."""
+
+from mambaout.ops.causal_conv import causal_conv1d, raster_causal_mask
+from mambaout.ops.path_scan import path_scan
+from mambaout.ops.plain_scan import plain_selective_scan, scan_states
+from mambaout.ops.scan_inputs import ScanInputs
+from mambaout.ops.scan import selective_scan
+
+__all__ = [
+    "ScanInputs",
+    "causal_conv1d",
+    "path_scan",
+    "plain_selective_scan",
+    "raster_causal_mask",
+    "scan_states",
+    "selective_scan",
+]

@@ -1,0 +1,90 @@
+"""The selective scan behind the signature its users know; the form that runs is chosen by device."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mambaout.ops import numba_scan
+from mambaout.ops.path_scan import time_major_scan
+from mambaout.ops.shapes import check_scan_shapes, grouped
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    *,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+) -> Tensor:
+    """Run the selective state space model along the last axis of ``u``.
+
+    Gu & Dao 2023 (arXiv:2312.00752), eq. 2a-2b with the discretisation of eq. 4::
+
+        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        h_{-1} = 0
+        y_t = C_t h_t + D u_t
+
+    ``A`` follows the zero-order hold of eq. 4. ``B`` follows its first-order simplification,
+    delta_t B_t, as the authors' own code does; pretrained weights expect it.
+
+    On a CPU the fused Numba kernels run, elsewhere and in float64 the time-major torch form;
+    `mambaout.ops.plain_selective_scan` is the same recurrence written to be read.
+
+    Args:
+        u: input, (b, d, l).
+        delta: step size, (b, d, l), positive unless ``delta_softplus``. In units of one scan step.
+        A: decay rate, (d, n), negative. Per step, so ``delta * A`` has no unit.
+        B: input matrix, (b, n, l), a function of the token; or (b, g, n, l), one for each of g
+            contiguous groups of channels; or (d, n), constant.
+        C: output matrix, in any of the shapes of ``B``.
+        D: skip weight, (d,).
+        z: gate, (b, d, l); the result is multiplied by SiLU(z), the skip included.
+        delta_bias: (d,), added to ``delta`` first.
+        delta_softplus: whether ``delta`` then passes through a softplus.
+
+    Returns:
+        y, (b, d, l), in the unit and dtype of ``u``. The state is kept in float32 or wider.
+
+    Raises:
+        ValueError: an argument's shape disagrees with that of ``u`` and ``A``.
+
+    A constant input into a state that halves at every step:
+
+    >>> import math
+    >>> ones = torch.ones(1, 1, 3)
+    >>> y = selective_scan(ones, ones * math.log(2), A=torch.tensor([[-1.0]]), B=ones, C=ones)
+    >>> [round(v, 4) for v in (y / math.log(2)).flatten().tolist()]
+    [1.0, 1.5, 1.75]
+    """
+    check_scan_shapes(u, delta, A, B, C, D, z, delta_bias)
+    B, C = grouped(B, u), grouped(C, u)
+    # B and C may come in different groupings; the finer one serves both.
+    groups = max(B.shape[1], C.shape[1])
+    B = B.repeat_interleave(groups // B.shape[1], dim=1)
+    C = C.repeat_interleave(groups // C.shape[1], dim=1)
+    b, d, length = u.shape
+
+    def paths(t: Tensor) -> Tensor:  # (b, d, l) -> (g, b, l, d/g)
+        return t.reshape(b, groups, d // groups, length).permute(1, 0, 3, 2)
+
+    zero = u.new_zeros(d, dtype=torch.promote_types(u.dtype, torch.float32))
+    scan = numba_scan.scan if numba_scan.supports(u) else time_major_scan
+    y = scan(
+        paths(u),
+        paths(delta),
+        A.reshape(groups, d // groups, -1),
+        B.permute(1, 0, 3, 2),
+        C.permute(1, 0, 3, 2),
+        (zero if D is None else D).reshape(groups, -1),
+        (zero if delta_bias is None else delta_bias).reshape(groups, -1),
+        (False,) * groups,
+        softplus=delta_softplus,
+    )
+    y = y.permute(1, 0, 3, 2).reshape(b, d, length)
+    return y if z is None else (y * F.silu(z.to(y)))

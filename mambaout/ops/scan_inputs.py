@@ -1,0 +1,22 @@
+"""What one scan path of a layer is given: the bridge from a model to its explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ScanInputs:
+    """The arguments of one selective scan, all in scan order, with where each token came from."""
+
+    path: str  # the path's name in its family: "forward", "backward", …
+    order: Tensor  # (l,) int64; order[t] is the position on the token axis visited at step t
+    u: Tensor  # (b, d, l)
+    delta: Tensor  # (b, d, l), after the softplus, in scan steps
+    A: Tensor  # (d, n), negative
+    B: Tensor  # (b, n, l)
+    C: Tensor  # (b, n, l)
+    D: Tensor  # (d,)
+    z: Tensor | None = None  # (b, d, l), the gate before its SiLU; None where the family has none
