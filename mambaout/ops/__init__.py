@@ -5,13 +5,16 @@ from mambaout.ops.path_scan import path_scan
 from mambaout.ops.plain_scan import plain_selective_scan, scan_states
 from mambaout.ops.scan_inputs import ScanInputs
 from mambaout.ops.scan import selective_scan
+from mambaout.ops.scan_order import ScanOrder, scan_order
 
 __all__ = [
     "ScanInputs",
+    "ScanOrder",
     "causal_conv1d",
     "path_scan",
     "plain_selective_scan",
     "raster_causal_mask",
+    "scan_order",
     "scan_states",
     "selective_scan",
 ]

@@ -134,7 +134,7 @@ class _Scan(torch.autograd.Function):
 
 def _lanes(d: int) -> int:
     """The widest block of channels that divides ``d``, itself a multiple of 16."""
-    return next(lanes for lanes in (64, 96, 48, 32, 16) if d % lanes == 0)
+    return next(lanes for lanes in (64, 96, 16) if d % lanes == 0)
 
 
 def _array(t: Tensor) -> np.ndarray:

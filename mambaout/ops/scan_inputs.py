@@ -20,3 +20,4 @@ class ScanInputs:
     C: Tensor  # (b, n, l)
     D: Tensor  # (d,)
     z: Tensor | None = None  # (b, d, l), the gate before its SiLU; None where the family has none
+    grid: tuple[int, int] | None = None  # (h, w) of the patches, where the mixer knows it

@@ -1,0 +1,61 @@
+"""What one scan does at each token, in three numbers, without keeping its states."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mambaout.ops import numba_scan
+from mambaout.ops.numba_math import LOG2E
+from mambaout.ops.numba_summary import summarise
+from mambaout.ops.plain_scan import scan_states
+from mambaout.ops.scan_inputs import ScanInputs
+
+
+class ScanSummary(NamedTuple):
+    """One number per token of each picture, (b, l), in scan order; float32 or wider."""
+
+    retention: Tensor  # mean over (d, n) of exp(Δ_t A)
+    state_norm: Tensor  # ‖h_t‖₂ over (d, n)
+    read: Tensor  # ‖C_t h_t‖₂ over d
+
+
+def scan_summary(inputs: ScanInputs) -> ScanSummary:
+    """Run one scan path and reduce every state to three numbers as soon as it is there.
+
+    On a CPU the states, (b, d, l, n) in all, never exist together; elsewhere and in float64 they
+    do. Not differentiable.
+    """
+    if numba_scan.supports(inputs.u):
+        return _fused_summary(inputs)
+    return plain_scan_summary(inputs)
+
+
+def plain_scan_summary(inputs: ScanInputs) -> ScanSummary:
+    """`scan_summary` written to be read."""
+    states = scan_states(inputs.u, inputs.delta, inputs.A, inputs.B)
+    delta, A, C = (t.to(states) for t in (inputs.delta, inputs.A, inputs.C))
+    decay = torch.exp(torch.einsum("bdl,dn->bdln", delta, A))  # eq. 4
+    from_state = torch.einsum("bdln,bnl->bdl", states, C)  # eq. 2b without its skip
+    return ScanSummary(
+        retention=decay.mean((1, 3)),
+        state_norm=torch.linalg.vector_norm(states, dim=(1, 3)),
+        read=torch.linalg.vector_norm(from_state, dim=1),
+    )
+
+
+def _fused_summary(inputs: ScanInputs) -> ScanSummary:
+    batch, _, length = inputs.u.shape
+    token_major = [
+        t.detach().float().mT.contiguous().numpy()
+        for t in (inputs.u, inputs.delta, inputs.B, inputs.C)
+    ]
+    A2 = (inputs.A.detach().float().mT * float(LOG2E)).contiguous().numpy()
+    out = torch.empty(3, batch, length)
+    results = out.numpy()
+    for i in range(batch):
+        u, delta, B, C = (array[i] for array in token_major)
+        summarise(u, delta, A2, B, C, *results[:, i])
+    return ScanSummary(*out)
