@@ -1,0 +1,9 @@
+"""MambaOut beside visual Mamba: models, switches and explanations.
+
+Importing registers the families with timm and does nothing else.
+"""
+
+from mambaout import evaluation, explain, models, ops
+from mambaout.models import with_mixing
+
+__all__ = ["evaluation", "explain", "models", "ops", "with_mixing"]

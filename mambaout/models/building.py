@@ -1,0 +1,47 @@
+"""Build a registered model; when weights are asked for, find them first.
+
+Our families' entry points call `build_model` where timm's families call
+`timm.models._builder.build_model_with_cfg`. timm still does all the work on the model (class count,
+input channels, `features_only`); this file only decides which local file it reads, because the
+authors' files are not ones timm can load (see `mambaout.models.weights`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from timm.models._builder import build_model_with_cfg, resolve_pretrained_cfg
+from torch import nn
+
+from mambaout.models.weights import weights_file
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+
+# Sources that timm resolves itself: `hf-hub:` and `local-dir:` model names.
+_RESOLVED_BY_TIMM = ("hf-hub", "local-dir")
+
+
+def build_model(
+    model_cls: Callable[..., ModelT], variant: str, pretrained: bool, **kwargs: Any
+) -> ModelT:
+    """Build `variant` with `model_cls`, with its pretrained weights if asked for.
+
+    Args:
+        model_cls: the network's class.
+        variant: the architecture's name in timm's registry, without a tag.
+        pretrained: load the weights that the tag declares; downloads them at the first use.
+        **kwargs: as `build_model_with_cfg` takes them (`pretrained_cfg`, `pretrained_cfg_overlay`,
+            `pretrained_filter_fn`, `feature_cfg`, `cache_dir`, ...); the rest goes to `model_cls`.
+
+    Raises:
+        WeightsUnavailable: no weights are declared for the tag, or they cannot be fetched.
+        CheckpointError: the weights' file is damaged or belongs to another model.
+    """
+    if pretrained:
+        overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
+        cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay)
+        if cfg.state_dict is None and cfg.source not in _RESOLVED_BY_TIMM:
+            path = weights_file(cfg, cache_dir=kwargs.get("cache_dir"))
+            kwargs["pretrained_cfg_overlay"] = {**overlay, "file": str(path)}
+    return build_model_with_cfg(model_cls, variant, pretrained, **kwargs)

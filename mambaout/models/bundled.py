@@ -1,0 +1,66 @@
+"""The weights that come with the project, checked against the manifest beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.models.checkpoints import file_sha256
+
+
+def bundled_directory() -> Path:
+    """Where the bundled weights and their cards lie: in a checkout, or in an installed package.
+
+    The variable MAMBAOUT_CHECKPOINTS names another directory.
+    """
+    chosen = os.environ.get("MAMBAOUT_CHECKPOINTS")
+    if chosen:
+        return Path(chosen)
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "checkpoints"
+    return installed if installed.is_dir() else package.parent / "checkpoints"
+
+
+def bundled_path(file: str) -> Path | None:
+    """Where the manifest's `file` should lie, or None if the manifest does not have it."""
+    return bundled_directory() / file if file in _manifest() else None
+
+
+def bundled_weights(file: str) -> Path | None:
+    """The bundled `file`, known to be the one in the manifest; None if the manifest has none.
+
+    Raises:
+        WeightsUnavailable: it is in the manifest and not on the disk.
+        CheckpointError: its SHA-256 is not the manifest's.
+    """
+    path = bundled_path(file)
+    if path is None:
+        return None
+    if not path.is_file():
+        raise WeightsUnavailable(f"The bundled weights {path} are missing: get the project again.")
+    if file_sha256(path) != _manifest()[file]["sha256"]:
+        raise CheckpointError(
+            f"The bundled weights {path} are not those of the manifest (another SHA-256). If the "
+            "project was cloned without Git LFS, run `git lfs pull`; otherwise get it again."
+        )
+    return path
+
+
+def bundled_card(file: str) -> dict[str, Any] | None:
+    """The card of a bundled weight file: its classes, accuracy and making; None if it has none."""
+    path = bundled_directory() / f"{file.removesuffix('.safetensors')}.json"
+    if not path.is_file():
+        return None
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
+
+
+def _manifest() -> dict[str, dict[str, Any]]:
+    path = bundled_directory() / "manifest.json"
+    if not path.is_file():
+        return {}
+    entries: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return entries

@@ -1,0 +1,597 @@
+"""LocalVim: Vim with four scans per layer, by rows, by columns or window by window, as searched.
+
+Huang et al., "LocalMamba: Visual State Space Model with Windowed Selective Scan", ECCV 2024
+Workshops, arXiv:2403.09338. Authors' code and weights: github.com/hunto/LocalMamba at 75e5d1f,
+Apache-2.0. Written from the description of that network; parameter names are the authors', so that
+their files load as they are.
+
+Two things that pretrained weights expect: without a class token the residual stream itself is
+rotated before every layer, twenty times over; and the four directions are added, not averaged. The
+directions of a layer show in no shape, so that weights load into a model with the wrong ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath, calculate_drop_path_rates, trunc_normal_
+from timm.models import generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
+from timm.models._manipulate import checkpoint
+from torch import Tensor, nn
+
+from mambaout.models.building import build_model
+from mambaout.models.channel_gate import ChannelGate
+from mambaout.models.initial import classifier, log_rates, step_projection
+from mambaout.models.mixing import why_no_causal_form
+from mambaout.models.pooling import checked_pool
+from mambaout.models.position import resize_grid, resize_with_class_token
+from mambaout.models.token_grid import TokenGrid, token_grid, without_token
+from mambaout.ops import ScanInputs, ScanOrder, causal_conv1d, path_scan, scan_order
+
+_SEARCHED = tuple(
+    tuple(directions.split())
+    for directions in (
+        "h v_flip w7 w7_flip",
+        "h_flip w2_flip w7 w7_flip",
+        "h h_flip v w7",
+        "h h_flip v v_flip",
+        "h h_flip v v_flip",
+        "h h_flip v v_flip",
+        "h_flip v v_flip w7",
+        "h_flip v v_flip w2_flip",
+        "h h_flip v v_flip",
+        "h h_flip v v_flip",
+        "h v v_flip w2",
+        "h v v_flip w2_flip",
+        "h h_flip v_flip w7",
+        "h_flip v v_flip w2",
+        "h h_flip v v_flip",
+        "h v w2 w2_flip",
+        "v v_flip w2 w7",
+        "h h_flip v w2",
+        "h h_flip w2_flip w7",
+        "v v_flip w2 w2_flip",
+    )
+)
+# The authors register LocalVim-S twice. The second list, without a search, is the one in effect.
+_NOT_SEARCHED = (("h", "h_flip", "w2", "w2_flip"),) * 20
+
+
+class LocalVimMixer(nn.Module):
+    """The token mixer: one projection in, a scan per direction, gated and added, one projection out.
+
+    Arxiv:2403.09338, section 3. Each direction has a convolution, projections, A and D of its own;
+    all share the gate over channels.
+
+    Args:
+        dim: width of the tokens, D.
+        directions: of the scans, as `scan_order` names them.
+        grid: patches down and across.
+        has_class_token: whether a class token stands before patch ``n_patches // 2``. It is scanned
+            at that very step of every direction.
+        d_state: state size of each channel, N.
+        d_conv: taps of the convolution before each scan.
+        expand: the scans run in ``expand * dim`` channels.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        directions: Sequence[str],
+        grid: tuple[int, int],
+        has_class_token: bool,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+    ) -> None:
+        super().__init__()
+        inner = expand * dim
+        self.directions = tuple(directions)
+        self.grid = grid
+        self.has_class_token = has_class_token
+        self.d_state = d_state
+        self.dt_rank = math.ceil(dim / 16)
+        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
+        for k in range(len(self.directions)):
+            conv = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
+            self.add_module(f"conv1d_{k}", conv)
+            self.add_module(
+                f"x_proj_{k}", nn.Linear(inner, self.dt_rank + 2 * d_state, bias=False)
+            )
+            self.add_module(f"dt_proj_{k}", step_projection(self.dt_rank, inner))
+            # One tensor each: the authors' four share their memory, so that a file loaded on a CPU
+            # gives all directions the last one's rates.
+            self.register_parameter(f"A_log_{k}", log_rates(inner, d_state))
+            self.register_parameter(f"D_{k}", nn.Parameter(torch.ones(inner)))
+        self.attn = ChannelGate(inner)
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+
+    def forward(self, x: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Tokens (b, l, dim) in raster order → (b, l, dim); ``grid`` where it is another one."""
+        z, walks, scan = self._project(x, grid)
+        y = path_scan(**scan) * F.silu(z)
+        results = [walk.back(result) for walk, result in zip(walks, y, strict=True)]
+        gated = self.attn(torch.stack(results))
+        return self.out_proj(gated.sum(0))  # type: ignore[no-any-return]
+
+    def scan_inputs(self, x: Tensor, grid: tuple[int, int] | None = None) -> list[ScanInputs]:
+        """What each direction's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`.
+
+        A step with position l is at no token but at zeros that fill up a window; they decay the
+        state as tokens do.
+        """
+        z, walks, scan = self._project(x, grid)
+        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
+        inputs = []
+        for k, (direction, walk) in enumerate(zip(self.directions, walks, strict=True)):
+            steps = len(walk.order)
+            inputs.append(
+                ScanInputs(
+                    path=direction,
+                    order=walk.order,
+                    u=scan["u"][k, :, :steps].mT,
+                    delta=delta[k, :, :steps].mT,
+                    A=scan["A"][k],
+                    B=scan["B"][k, :, :steps].mT,
+                    C=scan["C"][k, :, :steps].mT,
+                    D=scan["D"][k],
+                    z=z[k, :, :steps].mT,
+                    grid=grid or self.grid,
+                )
+            )
+        return inputs
+
+    def _project(
+        self, x: Tensor, grid: tuple[int, int] | None
+    ) -> tuple[Tensor, list[ScanOrder], dict[str, Any]]:
+        """The gates (k, b, steps, d), the walks, and the arguments of `path_scan`: in scan order.
+
+        All directions have as many steps as the longest; the zeros after the end of the others
+        touch nothing that came before.
+        """
+        height, width = grid or self.grid
+        walks = [scan_order(name, height, width, x.device) for name in self.directions]
+        if self.has_class_token:
+            walks = [_with_class_token(walk, height * width // 2) for walk in walks]
+        steps = max(len(walk.order) for walk in walks)
+        projected = self.in_proj(x)
+        walked = [walk.along(projected) for walk in walks]
+        walked = [F.pad(t, (0, 0, 0, steps - t.shape[1])) for t in walked]
+        inner, gates = torch.stack(walked).chunk(2, dim=-1)
+        u = torch.stack(
+            [
+                F.silu(causal_conv1d(t, conv.weight, conv.bias, reverse=False))
+                for t, conv in zip(inner, self._each("conv1d"), strict=True)
+            ]
+        )
+        x_weight = torch.stack([proj.weight.mT for proj in self._each("x_proj")])
+        step, B, C = torch.matmul(u, x_weight[:, None]).split(
+            [self.dt_rank, self.d_state, self.d_state], dim=-1
+        )
+        step_weight = torch.stack([proj.weight.mT for proj in self._each("dt_proj")])
+        return (
+            gates,
+            walks,
+            {
+                "u": u,
+                # Without its bias, which the scan adds once, before the softplus.
+                "delta": torch.matmul(step, step_weight[:, None]),
+                "A": -torch.exp(torch.stack(self._each("A_log")).float()),
+                "B": B,
+                "C": C,
+                "D": torch.stack(self._each("D")),
+                "delta_bias": torch.stack([proj.bias for proj in self._each("dt_proj")]),
+                "reverse": (False,) * len(walks),
+            },
+        )
+
+    def _each(self, name: str) -> list[Any]:
+        return [getattr(self, f"{name}_{k}") for k in range(len(self.directions))]
+
+    def extra_repr(self) -> str:
+        return f"directions={self.directions}"
+
+
+def _with_class_token(walk: ScanOrder, middle: int) -> ScanOrder:
+    """A walk over patches as one over tokens, the class token at ``middle`` of either sequence."""
+
+    def around(indices: Tensor) -> Tensor:
+        indices = indices + (indices >= middle)
+        return torch.cat([indices[:middle], indices.new_tensor([middle]), indices[middle:]])
+
+    return ScanOrder(around(walk.order), around(walk.restore))
+
+
+class LocalVimBlock(nn.Module):
+    """Norm, mixer, residual: ``x + mixer(norm(x))`` on tokens (b, l, dim)."""
+
+    def __init__(self, dim: int, drop_path: float, **mixer: Any) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(dim, eps=1e-5)
+        self.mixer = LocalVimMixer(dim, **mixer)
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        return x + self.drop_path(self.mixer(self.norm(x), grid))  # type: ignore[no-any-return]
+
+
+class RotaryPosition(nn.Module):
+    """Rotary positions on a grid: half of the channels turn with the row, half with the column.
+
+    Su et al., "RoFormer", arXiv:2104.09864, on pairs of neighbouring channels. Any grid is stretched
+    to 14 x 14 places, as the authors do, so that a finer one has places in between. The tables are
+    buffers, because the authors' files hold them.
+
+    Args:
+        grid: patches down and across.
+        dim: width of the tokens; a multiple of 4.
+    """
+
+    def __init__(self, grid: tuple[int, int], dim: int) -> None:
+        super().__init__()
+        self.grid = grid
+        half = dim // 2
+        frequency = 10000 ** (-torch.arange(0, half, 2).float() / half)  # radians per place
+        places = (torch.arange(size) / size * 14 for size in grid)
+        place = torch.cartesian_prod(*places)  # (l, 2)
+        angle = (place[:, :, None] * frequency).repeat_interleave(2, dim=2).flatten(1)
+        self.register_buffer("freqs_cos", angle.cos())
+        self.register_buffer("freqs_sin", angle.sin())
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (b, l, dim) of ``grid``, turned; for another grid the tables are interpolated."""
+        cos, sin = self.get_buffer("freqs_cos"), self.get_buffer("freqs_sin")
+        if grid != self.grid:
+            cos, sin = (
+                resize_grid(table[None], self.grid, grid, antialias=False) for table in (cos, sin)
+            )
+        even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+        turned = torch.stack([-odd, even], dim=-1).flatten(-2)
+        return x * cos.to(x) + turned * sin.to(x)
+
+
+class PatchEmbed(nn.Module):
+    """Patches side by side: (b, c, H, W) → (b, embed_dim, h, w), zeros where they overhang."""
+
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.patch_size, 0, -height % self.patch_size))
+        return self.proj(x)  # type: ignore[no-any-return]
+
+
+class LocalVim(nn.Module):
+    """LocalVim, with the interface of timm's models. Pictures may have any size.
+
+    Args:
+        img_size: height and width that the position embeddings are made for [px], or one number.
+        patch_size: side of a patch [px].
+        in_chans: channels of a picture.
+        num_classes: width of the classifier; 0 for none.
+        global_pool: "token" reads the class token, "avg" the mean of the patches, "" pools nothing;
+            None follows ``class_token``.
+        embed_dim: width of the tokens, D.
+        directions: for each block, the directions of its scans, as `scan_order` names them.
+        d_state: state size per channel, N.
+        expand: scan channels per token channel.
+        d_conv: taps of the convolution before each scan.
+        class_token: "middle" puts it before patch ``n_patches // 2``, None leaves it out and turns
+            the tokens by their place instead.
+        drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth, growing linearly with the depth.
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str | None = None,
+        embed_dim: int = 192,
+        directions: Sequence[Sequence[str]] = _SEARCHED,
+        d_state: int = 16,
+        expand: int = 2,
+        d_conv: int = 4,
+        class_token: str | None = None,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if class_token not in {"middle", None}:
+            raise ValueError(f'class_token must be "middle" or None, got {class_token!r}')
+        has_class_token = class_token is not None
+        depth = len(directions)
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
+        self.grad_checkpointing = False
+        height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+        self.grid = (math.ceil(height / patch_size), math.ceil(width / patch_size))
+        n_patches = math.prod(self.grid)
+
+        self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
+        self.cls_token: nn.Parameter | None
+        self.register_parameter(
+            "cls_token", nn.Parameter(torch.empty(1, 1, embed_dim)) if has_class_token else None
+        )
+        self.pos_embed = nn.Parameter(torch.empty(1, n_patches + has_class_token, embed_dim))
+        self.rope = None if has_class_token else RotaryPosition(self.grid, embed_dim)
+        self.global_pool = self._checked_pool(global_pool)
+        rates = calculate_drop_path_rates(drop_path_rate, depth)
+        self.layers = nn.ModuleList(
+            LocalVimBlock(
+                embed_dim,
+                rates[i],
+                directions=directions[i],
+                grid=self.grid,
+                has_class_token=has_class_token,
+                d_state=d_state,
+                d_conv=d_conv,
+                expand=expand,
+            )
+            for i in range(depth)
+        )
+        self.norm_f = nn.RMSNorm(embed_dim, eps=1e-5)
+        self.head_drop = nn.Dropout(drop_rate)
+        self.head = classifier(embed_dim, num_classes)
+        self.feature_info = [
+            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": patch_size}
+            for i in range(depth)
+        ]
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        for table in (self.pos_embed, self.cls_token):
+            if table is not None:
+                trunc_normal_(table, std=0.02)
+        for block in self.layers:
+            # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
+            with torch.no_grad():
+                block.mixer.out_proj.weight /= math.sqrt(len(self.layers))
+
+    @property
+    def class_token_index(self) -> int | None:
+        """Where the class token stands in the token sequence, None if there is none."""
+        return None if self.cls_token is None else math.prod(self.grid) // 2
+
+    def no_weight_decay(self) -> set[str]:
+        kept = ("A_log_", "D_", "pos_embed", "cls_token")
+        names = (name for name, _ in self.named_parameters())
+        return {name for name in names if name.rsplit(".", 1)[-1].startswith(kept)}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {
+            "stem": r"^cls_token|pos_embed|patch_embed",
+            "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
+        }
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.grad_checkpointing = enable
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        self.num_classes = num_classes
+        if global_pool is not None:
+            self.global_pool = self._checked_pool(global_pool)
+        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
+
+    def _checked_pool(self, global_pool: str | None) -> str:
+        choices = ("avg",) if self.cls_token is None else ("token", "avg")
+        return choices[0] if global_pool is None else checked_pool(global_pool, *choices)
+
+    def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """A picture's tokens (b, l, d) with their positions, and the grid (h, w) of its patches."""
+        patches = self.patch_embed(x)
+        grid = (patches.shape[2], patches.shape[3])
+        tokens = patches.flatten(2).mT
+        resize = resize_grid
+        if self.cls_token is not None:
+            resize = resize_with_class_token
+            middle = tokens.shape[1] // 2
+            class_token = self.cls_token.expand(len(tokens), -1, -1)
+            tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
+        position = self.pos_embed
+        if grid != self.grid:
+            position = resize(position, self.grid, grid, antialias=False)
+        return tokens + position, grid
+
+    def _run(self, block: nn.Module, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        if self.rope is not None:
+            x = self.rope(x, grid)
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, grid)  # type: ignore[no-any-return]
+        return block(x, grid)  # type: ignore[no-any-return]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Pictures (b, c, H, W) → normed tokens (b, l, d), the class token in its place."""
+        x, grid = self._tokens(x)
+        for block in self.layers:
+            x = self._run(block, x, grid)
+        return self.norm_f(x)  # type: ignore[no-any-return]
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | tuple[int, ...] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The outputs of chosen blocks, and the final tokens unless ``intermediates_only``.
+
+        Args:
+            x: pictures, (b, c, H, W).
+            indices: the last n blocks if an int, these blocks if a sequence, all if None.
+            norm: pass each through the final norm.
+            stop_early: do not run the blocks after the last one asked for.
+            output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
+                the class token among them.
+
+        Raises:
+            ValueError: an unknown ``output_fmt``.
+        """
+        if output_fmt not in {"NCHW", "NLC"}:
+            raise ValueError(f'output_fmt must be "NCHW" or "NLC", got {output_fmt!r}')
+        take, last = feature_take_indices(len(self.layers), indices)
+        x, grid = self._tokens(x)
+        intermediates = []
+        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
+            x = self._run(block, x, grid)
+            if i in take:
+                kept = self.norm_f(x) if norm else x
+                if output_fmt == "NCHW":
+                    patches = without_token(kept, self._class_row(x))
+                    kept = patches.mT.unflatten(2, grid).contiguous()
+                intermediates.append(kept)
+        if intermediates_only:
+            return intermediates
+        return self.norm_f(x), intermediates
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] | tuple[int, ...] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
+        take, last = feature_take_indices(len(self.layers), indices)
+        self.layers = self.layers[: last + 1]
+        if prune_norm:
+            self.norm_f = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return take
+
+    def _class_row(self, tokens: Tensor) -> int | None:
+        return None if self.cls_token is None else (tokens.shape[1] - 1) // 2
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Normed tokens (b, l, d) → logits, or the pooled (b, d) if ``pre_logits``."""
+        row = self._class_row(x)
+        if self.global_pool == "token":
+            x = x[:, row]
+        elif self.global_pool == "avg":
+            x = without_token(x, row).mean(1)
+        x = self.head_drop(x)
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+@why_no_causal_form.register
+def _(_model: LocalVim) -> str | None:
+    return (
+        "LocalVim has no causal form: the gate after each scan reads the mean of all tokens, and "
+        "some layers have no scan by rows from the first token that could be kept."
+    )
+
+
+@token_grid.register
+def _(model: LocalVim) -> TokenGrid:
+    # The mixers' inputs: after the last block a class token alone would reach the logits.
+    targets = tuple(f"layers.{i}.norm" for i in range(len(model.layers)))
+    return TokenGrid(
+        layout="tokens",
+        targets=targets,
+        default_target=targets[-1],
+        grid=model.grid,
+        class_token_index=model.class_token_index,
+    )
+
+
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: LocalVim) -> dict[str, Tensor]:
+    """The authors' tensors for ``model``: positions resized where its grid is another."""
+    position = state_dict.get("pos_embed")
+    if position is None or position.shape == model.pos_embed.shape:
+        return state_dict
+    extra = model.cls_token is not None
+    side = math.isqrt(position.shape[1] - extra)
+    if side * side + extra != position.shape[1] or position.shape[2] != model.embed_dim:
+        return state_dict  # not a square grid of this width: the strict loader names the mismatch
+    old = (side, side)
+    resize = resize_with_class_token if extra else resize_grid
+    resized = {"pos_embed": resize(position, old, model.grid, antialias=False)}
+    for name in ("rope.freqs_cos", "rope.freqs_sin"):
+        if name in state_dict:
+            table = state_dict[name][None]
+            resized[name] = resize_grid(table, old, model.grid, antialias=False)[0]
+    return {**state_dict, **resized}
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "crop_pct": 0.875,
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "first_conv": "patch_embed.proj",
+        "classifier": "head",
+        "license": "apache-2.0",
+        "origin_url": "https://github.com/hunto/LocalMamba",
+        "paper_ids": "arXiv:2403.09338",
+        "paper_name": "LocalMamba: Visual State Space Model with Windowed Selective Scan",
+        **kwargs,
+    }
+
+
+_RELEASE = "https://github.com/hunto/LocalMamba/releases/download/v1.0.0"
+
+default_cfgs = generate_default_cfgs(
+    {
+        "localvim_tiny.hunto_in1k": _cfg(url=f"{_RELEASE}/local_vim_tiny.ckpt"),
+        "localvim_tiny_midcls.hunto_in1k": _cfg(
+            url=f"{_RELEASE}/local_vim_tiny_middle_cls_token.ckpt"
+        ),
+        # The authors' link for LocalVim-S leads to another network's file.
+        "localvim_small.untrained": _cfg(),
+    }
+)
+
+
+def _create(variant: str, pretrained: bool, config: dict[str, Any]) -> LocalVim:
+    out_indices = config.pop("out_indices", 3)
+    build: Callable[..., LocalVim] = build_model
+    return build(
+        LocalVim,
+        variant,
+        pretrained,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        **config,
+    )
+
+
+@register_model
+def localvim_tiny(pretrained: bool = False, **kwargs: Any) -> LocalVim:
+    """LocalVim-T: 8 M parameters, 76.2 % top-1 on ImageNet-1k (authors)."""
+    return _create("localvim_tiny", pretrained, kwargs)
+
+
+@register_model
+def localvim_tiny_midcls(pretrained: bool = False, **kwargs: Any) -> LocalVim:
+    """LocalVim-T with a class token mid-way: 8 M parameters, 77.8 % top-1 (authors)."""
+    config = {"class_token": "middle"}
+    return _create("localvim_tiny_midcls", pretrained, config | kwargs)
+
+
+@register_model
+def localvim_small(pretrained: bool = False, **kwargs: Any) -> LocalVim:
+    """LocalVim-S: 28 M parameters, 81.1 % top-1 on ImageNet-1k (authors); no weights published."""
+    config: dict[str, Any] = {"embed_dim": 384, "directions": _NOT_SEARCHED}
+    return _create("localvim_small", pretrained, config | kwargs)

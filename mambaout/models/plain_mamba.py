@@ -1,0 +1,470 @@
+"""PlainMamba: one stack of blocks, four serpentine scans each that know which way they step.
+
+Yang et al., "PlainMamba: Improving Non-Hierarchical Mamba in Visual Recognition", BMVC 2024,
+arXiv:2403.17695. Authors' code and weights: github.com/ChenhongyiYang/PlainMamba at 0975a1d,
+Apache-2.0. Written from the description of that network; parameter names are the authors', so that
+their files load without their prefixes.
+
+Two things differ from the paper, and pretrained weights expect both: only the scanned input is put
+in the order of the path, while the step sizes and the matrices B and C stay in raster order; and the
+bias of Δ counts twice, once in its projection and once more in the scan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath, calculate_drop_path_rates, trunc_normal_
+from timm.models import generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
+from timm.models._manipulate import checkpoint
+from torch import Tensor, nn
+
+from mambaout.models.building import build_model
+from mambaout.models.initial import classifier, init_linear, log_rates, step_projection
+from mambaout.models.mixing import why_no_causal_form
+from mambaout.models.pooling import checked_pool
+from mambaout.models.position import resize_grid
+from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.ops import ScanInputs, ScanOrder, path_scan
+
+_PATHS = ("rows", "rows_flip", "columns", "columns_flip")
+_PATCH = 16  # pixels: the stem halves them, the projection takes 8 x 8
+
+
+class PlainMambaMixer(nn.Module):
+    """The token mixer: four serpentine scans with one set of parameters, added up and gated.
+
+    Arxiv:2403.17695, section 3.2 and 3.3. Each step adds a learned vector to B that says which way
+    the path came: ``direction_Bs`` has rows for a path's first token and for steps right, left, up
+    and down.
+
+    Args:
+        dim: width of the tokens.
+        d_state: state size of each channel, N.
+        expand: the scans run in ``expand * dim`` channels.
+    """
+
+    def __init__(self, dim: int, d_state: int = 16, expand: int = 2) -> None:
+        super().__init__()
+        inner = expand * dim
+        self.d_state = d_state
+        self.dt_rank = math.ceil(dim / 16)
+        self.in_proj = nn.Linear(dim, 2 * inner)
+        self.conv2d = nn.Conv2d(inner, inner, 7, padding=3, groups=inner)
+        self.x_proj = nn.Linear(inner, self.dt_rank + 2 * d_state, bias=False)
+        self.dt_proj = step_projection(self.dt_rank, inner)
+        self.A_log = log_rates(inner, d_state)
+        self.D = nn.Parameter(torch.ones(inner))
+        self.direction_Bs = nn.Parameter(torch.empty(5, d_state))
+        self.out_proj = nn.Linear(inner, dim)
+        for layer in (self.in_proj, self.x_proj, self.out_proj):
+            init_linear(layer)
+        trunc_normal_(self.direction_Bs, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map of tokens (b, h, w, dim) → (b, h, w, dim)."""
+        z, walks, scan = self._project(x)
+        results = path_scan(**scan)
+        y = sum(walk.back(result) for walk, result in zip(walks, results, strict=True))
+        y = self.out_proj(y * F.silu(z))
+        return y.unflatten(1, x.shape[1:3])  # type: ignore[no-any-return]
+
+    def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
+        """What each path's scan is given for a map of tokens ``x`` (b, h, w, dim).
+
+        At step t the scan writes the token at ``order[t]`` with the Δ, B and C of token t.
+        """
+        z, walks, scan = self._project(x)
+        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
+        return [
+            ScanInputs(
+                path=path,
+                order=walk.order,
+                u=scan["u"][k].mT,
+                delta=delta[k].mT,
+                A=scan["A"][k],
+                B=scan["B"][k].mT,
+                C=scan["C"][k].mT,
+                D=scan["D"][k],
+                z=walk.along(z).mT,
+            )
+            for k, (path, walk) in enumerate(zip(_PATHS, walks, strict=True))
+        ]
+
+    def _project(self, x: Tensor) -> tuple[Tensor, list[ScanOrder], dict[str, Any]]:
+        """The gate (b, l, d) in raster order, the paths, and the arguments of `path_scan`."""
+        height, width = x.shape[1:3]
+        inner, gate = self.in_proj(x).chunk(2, dim=-1)
+        u = F.silu(self.conv2d(inner.permute(0, 3, 1, 2))).flatten(2).mT
+        step, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        delta = F.linear(step, self.dt_proj.weight)
+        paths = [serpentine(path, height, width, x.device) for path in _PATHS]
+
+        def for_each_path(t: Tensor) -> Tensor:
+            return t.expand(len(paths), *t.shape)
+
+        return (
+            gate.flatten(1, 2),
+            [walk for walk, _ in paths],
+            {
+                # Δ, B and C are not put in the path's order: the weights were trained so.
+                "u": torch.stack([walk.along(u) for walk, _ in paths]),
+                "delta": for_each_path(delta),
+                "A": for_each_path(-torch.exp(self.A_log.float())),
+                "B": torch.stack([B + self.direction_Bs[moves] for _, moves in paths]),
+                "C": for_each_path(C),
+                "D": for_each_path(self.D),
+                # Twice, as the authors' code adds it: the weights were trained so.
+                "delta_bias": for_each_path(2 * self.dt_proj.bias),
+                "reverse": (False,) * len(paths),
+            },
+        )
+
+
+def serpentine(
+    path: str, height: int, width: int, device: torch.device | None = None
+) -> tuple[ScanOrder, Tensor]:
+    """A walk that turns round at each border, so that every step leads to a neighbour.
+
+    Args:
+        path: "rows" or "columns", from the top left; with "_flip" the same walk from its end.
+        height: tokens down.
+        width: tokens across.
+        device: where the indices shall be.
+
+    Returns:
+        The walk, and for each of its steps the move that led there, (h*w,) int64: 0 start, 1 right,
+        2 left, 3 up, 4 down.
+
+    >>> walk, moves = serpentine("rows", 2, 3)
+    >>> walk.order.tolist(), moves.tolist()
+    ([0, 1, 2, 5, 4, 3], [0, 1, 1, 4, 2, 2])
+    """
+    grid = torch.arange(height * width, device=device).view(height, width)
+    lines = (grid.T if path.startswith("columns") else grid).clone()
+    lines[1::2] = lines[1::2].flip(1)
+    order = lines.flatten()
+    if path.endswith("_flip"):
+        order = order.flip(0)
+    down = (order // width).diff()
+    across = (order % width).diff()
+    moves = torch.where(across > 0, 1, torch.where(across < 0, 2, torch.where(down < 0, 3, 4)))
+    return ScanOrder(order, order.argsort()), F.pad(moves, (1, 0))
+
+
+class PlainMambaBlock(nn.Module):
+    """Norm, mixer, residual on a map of tokens (b, h, w, dim).
+
+    Args:
+        dim: width of the tokens.
+        depthwise: whether a depthwise 3 x 3 convolution then takes the place of the result.
+        drop_path: stochastic depth.
+        **mixer: as `PlainMambaMixer` takes them.
+    """
+
+    def __init__(self, dim: int, depthwise: bool, drop_path: float, **mixer: Any) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mamba = PlainMambaMixer(dim, **mixer)
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.dw: nn.Sequential | None = None
+        if depthwise:
+            conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+            self.dw = nn.Sequential(conv, nn.BatchNorm2d(dim), nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.mamba(self.norm(x)))
+        if self.dw is not None:
+            x = self.dw(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x
+
+
+class PatchEmbed(nn.Module):
+    """A few convolutions, then patches: (b, c, H, W) → a map of tokens (b, H/16, W/16, dim).
+
+    Sizes that are no multiple are filled up with zeros before the patches, below and to the right.
+    """
+
+    def __init__(self, in_chans: int, dim: int, num_convs: int) -> None:
+        super().__init__()
+        stem = nn.Conv2d(in_chans, 64, 7, stride=2, padding=3, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(64), nn.ReLU())
+        convs: list[nn.Module] = []
+        for _ in range(num_convs):
+            conv = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+            convs += [conv, nn.BatchNorm2d(64), nn.ReLU()]
+        self.convs = nn.Sequential(*convs)
+        self.projection = nn.Conv2d(64, dim, 8, stride=8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.convs(self.stem(x))
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % 8, 0, -height % 8))
+        return self.projection(x).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+
+
+class PlainMamba(nn.Module):
+    """PlainMamba, with the interface of timm's models. Pictures may have any size.
+
+    Args:
+        img_size: height and width that the position embeddings are made for [px], or one number.
+        in_chans: channels of a picture.
+        num_classes: width of the classifier; 0 for none.
+        global_pool: "avg" for the mean of the tokens, "" for no pooling.
+        embed_dim: width of the tokens.
+        depth: number of blocks.
+        d_state: state size per channel, N.
+        expand: scan channels per token channel.
+        num_convs: 3 x 3 convolutions before the patches.
+        depthwise_layers: blocks that end in a depthwise convolution.
+        drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth, growing linearly with the depth.
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int] = 224,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str = "avg",
+        embed_dim: int = 192,
+        depth: int = 24,
+        d_state: int = 16,
+        expand: int = 2,
+        num_convs: int = 1,
+        depthwise_layers: Sequence[int] = (),
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
+        self.output_fmt = "NHWC"
+        self.global_pool = checked_pool(global_pool, "avg")
+        self.grad_checkpointing = False
+        height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+        self.grid = (math.ceil(height / _PATCH), math.ceil(width / _PATCH))
+        self.patch_embed = PatchEmbed(in_chans, embed_dim, num_convs)
+        self.pos_embed = nn.Parameter(torch.empty(1, math.prod(self.grid), embed_dim))
+        trunc_normal_(self.pos_embed, std=0.02)
+        rates = calculate_drop_path_rates(drop_path_rate, depth)
+        self.layers = nn.ModuleList(
+            PlainMambaBlock(
+                embed_dim, i in depthwise_layers, rates[i], d_state=d_state, expand=expand
+            )
+            for i in range(depth)
+        )
+        self.ln1 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.head_drop = nn.Dropout(drop_rate)
+        self.head = classifier(embed_dim, num_classes)
+        self.feature_info = [
+            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": _PATCH}
+            for i in range(depth)
+        ]
+
+    def no_weight_decay(self) -> set[str]:
+        kept = ("A_log", "D", "direction_Bs", "pos_embed")
+        return {name for name, _ in self.named_parameters() if name.rsplit(".")[-1] in kept}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {
+            "stem": r"^pos_embed|patch_embed",
+            "blocks": [(r"^layers\.(\d+)", None), (r"^ln1", (99999,))],
+        }
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.grad_checkpointing = enable
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        self.num_classes = num_classes
+        if global_pool is not None:
+            self.global_pool = checked_pool(global_pool, "avg")
+        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        """A picture's tokens with their positions, (b, h, w, d)."""
+        x = self.patch_embed(x)
+        position = self.pos_embed
+        grid = (x.shape[1], x.shape[2])
+        if grid != self.grid:
+            position = resize_grid(position, self.grid, grid, antialias=False)
+        return x + position.unflatten(1, grid)
+
+    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x)  # type: ignore[no-any-return]
+        return block(x)  # type: ignore[no-any-return]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Pictures (b, c, H, W) → normed tokens (b, h, w, d)."""
+        x = self._tokens(x)
+        for block in self.layers:
+            x = self._run(block, x)
+        return self.ln1(x)  # type: ignore[no-any-return]
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | tuple[int, ...] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The outputs of chosen blocks, and the final tokens unless ``intermediates_only``.
+
+        Args:
+            x: pictures, (b, c, H, W).
+            indices: the last n blocks if an int, these blocks if a sequence, all if None.
+            norm: pass each through the final norm.
+            stop_early: do not run the blocks after the last one asked for.
+            output_fmt: "NCHW" for (b, d, h, w), "NHWC" for (b, h, w, d).
+
+        Raises:
+            ValueError: an unknown ``output_fmt``.
+        """
+        if output_fmt not in {"NCHW", "NHWC"}:
+            raise ValueError(f'output_fmt must be "NCHW" or "NHWC", got {output_fmt!r}')
+        take, last = feature_take_indices(len(self.layers), indices)
+        x = self._tokens(x)
+        intermediates = []
+        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
+            x = self._run(block, x)
+            if i in take:
+                kept = self.ln1(x) if norm else x
+                if output_fmt == "NCHW":
+                    kept = kept.permute(0, 3, 1, 2).contiguous()
+                intermediates.append(kept)
+        if intermediates_only:
+            return intermediates
+        return self.ln1(x), intermediates
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] | tuple[int, ...] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
+        take, last = feature_take_indices(len(self.layers), indices)
+        self.layers = self.layers[: last + 1]
+        if prune_norm:
+            self.ln1 = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return take
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Normed tokens (b, h, w, d) → logits, or the pooled (b, d) if ``pre_logits``."""
+        if self.global_pool == "avg":
+            x = x.mean((1, 2))
+        x = self.head_drop(x)
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+@why_no_causal_form.register
+def _(_model: PlainMamba) -> str | None:
+    return (
+        "PlainMamba has no causal form: its weights were trained with scans that reorder only the "
+        "input and leave the step sizes, B and C in raster order, so that no path is causal, not "
+        "even in its own order."
+    )
+
+
+@token_grid.register
+def _(model: PlainMamba) -> TokenGrid:
+    targets = tuple(f"layers.{i}.norm" for i in range(len(model.layers)))
+    return TokenGrid(
+        layout="nhwc", targets=targets, default_target=targets[-1], grid=model.grid
+    )
+
+
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: PlainMamba) -> dict[str, Tensor]:
+    """The authors' tensors for ``model``: their wrapper's prefixes gone, positions resized."""
+    tensors = {
+        name.removeprefix("backbone.").replace("head.fc.", "head."): tensor
+        for name, tensor in state_dict.items()
+    }
+    position = tensors.get("pos_embed")
+    if position is None or position.shape == model.pos_embed.shape:
+        return tensors
+    side = math.isqrt(position.shape[1])
+    if side * side != position.shape[1] or position.shape[2] != model.embed_dim:
+        return tensors  # not a square grid of this width: the strict loader names the mismatch
+    resized = resize_grid(position, (side, side), model.grid, antialias=False)
+    return {**tensors, "pos_embed": resized}
+
+
+def _cfg(filename: str) -> dict[str, Any]:
+    return {
+        "hf_hub_id": "ChenhongyiYang/PlainMamba",
+        "hf_hub_filename": filename,
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "pool_size": (14, 14),
+        "crop_pct": 0.875,
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "first_conv": "patch_embed.stem.0",
+        "classifier": "head",
+        "license": "apache-2.0",
+        "origin_url": "https://github.com/ChenhongyiYang/PlainMamba",
+        "paper_ids": "arXiv:2403.17695",
+        "paper_name": "PlainMamba: Improving Non-Hierarchical Mamba in Visual Recognition",
+    }
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "plainmamba_l1.chenhongyiyang_in1k": _cfg("l1.pth"),
+        "plainmamba_l2.chenhongyiyang_in1k": _cfg("l2.pth"),
+        "plainmamba_l3.chenhongyiyang_in1k": _cfg("l3.pth"),
+    }
+)
+
+
+def _create(variant: str, pretrained: bool, config: dict[str, Any]) -> PlainMamba:
+    out_indices = config.pop("out_indices", 3)
+    build: Callable[..., PlainMamba] = build_model
+    return build(
+        PlainMamba,
+        variant,
+        pretrained,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        **config,
+    )
+
+
+@register_model
+def plainmamba_l1(pretrained: bool = False, **kwargs: Any) -> PlainMamba:
+    """PlainMamba-L1: 7 M parameters, 77.9 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 192, "depth": 24, "depthwise_layers": (0,)}
+    return _create("plainmamba_l1", pretrained, config | kwargs)
+
+
+@register_model
+def plainmamba_l2(pretrained: bool = False, **kwargs: Any) -> PlainMamba:
+    """PlainMamba-L2: 26 M parameters, 81.6 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 384, "depth": 24, "num_convs": 2}
+    return _create("plainmamba_l2", pretrained, config | kwargs)
+
+
+@register_model
+def plainmamba_l3(pretrained: bool = False, **kwargs: Any) -> PlainMamba:
+    """PlainMamba-L3: 51 M parameters, 82.3 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 448, "depth": 36, "num_convs": 2}
+    return _create("plainmamba_l3", pretrained, config | kwargs)

@@ -1,0 +1,598 @@
+"""Vision Mamba (Vim): a plain stack of bidirectional selective scans with its class token mid-way.
+
+Zhu et al., "Vision Mamba: Efficient Visual Representation Learning with Bidirectional State Space
+Model", ICML 2024, arXiv:2401.09417. Authors' code and weights: github.com/hustvl/Vim at dd0358a,
+Apache-2.0. Written from the description of that network; parameter names are the authors', so that
+their files load as they are.
+
+Two things differ from what the names suggest, and pretrained weights expect both: the prediction is
+read from the class token alone, though the authors' model names say "final_pool_mean"; and the two
+directions are averaged, not added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath, trunc_normal_
+from timm.models import generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
+from timm.models._manipulate import checkpoint
+from torch import Tensor, nn
+
+from mambaout.models.building import build_model
+from mambaout.models.mixing import Mixing, check_mixing, set_mixing
+from mambaout.models.position import resize_grid, resize_with_class_token
+from mambaout.models.token_grid import TokenGrid, token_grid, without_token
+from mambaout.ops import ScanInputs, causal_conv1d, path_scan
+
+_PATHS: dict[Mixing, tuple[str, ...]] = {
+    "bidirectional": ("forward", "backward"),
+    "causal": ("forward",),
+}
+
+
+class VimMixer(nn.Module):
+    """The token mixer: one projection in, a scan from either end, their mean gated, one projection out.
+
+    Arxiv:2401.09417, algorithm 1 ("bimamba v2" in the authors' code). In "causal" mixing the forward
+    scan is alone and is not halved: the result is divided by the number of paths that are left.
+
+    Args:
+        dim: width of the tokens, D.
+        d_state: state size of each channel, N.
+        d_conv: taps of the short convolution before each scan.
+        expand: the scans run in ``expand * dim`` channels.
+        mixing: which scans run.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+        mixing: Mixing = "bidirectional",
+    ) -> None:
+        super().__init__()
+        inner = expand * dim
+        self.d_state = d_state
+        self.dt_rank = math.ceil(dim / 16)
+        self.mixing: Mixing = mixing
+        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
+        for suffix in ("", "_b"):
+            self.add_module(
+                f"conv1d{suffix}",
+                nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1),
+            )
+            self.add_module(
+                f"x_proj{suffix}", nn.Linear(inner, self.dt_rank + 2 * d_state, bias=False)
+            )
+            self.add_module(f"dt_proj{suffix}", _step_projection(self.dt_rank, inner))
+        rates = torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(inner, 1)
+        self.A_log = nn.Parameter(rates.clone())
+        self.D = nn.Parameter(torch.ones(inner))
+        self.A_b_log = nn.Parameter(rates.clone())
+        self.D_b = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The scan paths that run, in the order of the path axis."""
+        return _PATHS[self.mixing]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (b, l, dim) in raster order → (b, l, dim)."""
+        z, arguments = self._project(x)
+        y = path_scan(**arguments).mean(0)
+        return self.out_proj(y * F.silu(z))  # type: ignore[no-any-return]
+
+    def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
+        """What each path's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`."""
+        z, scan = self._project(x)
+        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
+        inputs = []
+        for k, path in enumerate(self.paths):
+            order = torch.arange(x.shape[1], device=x.device)
+            if scan["reverse"][k]:
+                order = order.flip(0)
+
+            def along_path(t: Tensor, order: Tensor = order) -> Tensor:  # (b, l, c) -> (b, c, l)
+                return t[:, order].mT
+
+            inputs.append(
+                ScanInputs(
+                    path=path,
+                    order=order,
+                    u=along_path(scan["u"][k]),
+                    delta=along_path(delta[k]),
+                    A=scan["A"][k],
+                    B=along_path(scan["B"][k]),
+                    C=along_path(scan["C"][k]),
+                    D=scan["D"][k],
+                    z=along_path(z),
+                )
+            )
+        return inputs
+
+    def _project(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """The gate (b, l, d) and the arguments of `path_scan`, paths stacked on the first axis.
+
+        Nothing is flipped: the backward path convolves and scans towards smaller indices.
+        """
+        inner, gate = self.in_proj(x).chunk(2, dim=-1)
+        suffixes = ["_b" if path == "backward" else "" for path in self.paths]
+        reverse = tuple(suffix == "_b" for suffix in suffixes)
+        u = torch.stack(
+            [
+                F.silu(causal_conv1d(inner, conv.weight, conv.bias, reverse=back))
+                for conv, back in zip(self._each("conv1d", suffixes), reverse, strict=True)
+            ]
+        )
+        x_weight = torch.stack([proj.weight.mT for proj in self._each("x_proj", suffixes)])
+        projected = torch.matmul(u, x_weight[:, None])
+        step, B, C = projected.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        step_projections = self._each("dt_proj", suffixes)
+        step_weight = torch.stack([proj.weight.mT for proj in step_projections])
+        rates = [self.A_b_log if back else self.A_log for back in reverse]
+        return gate, {
+            "u": u,
+            # Without its bias, which the scan adds once, before the softplus.
+            "delta": torch.matmul(step, step_weight[:, None]),
+            "A": -torch.exp(torch.stack(rates).float()),
+            "B": B,
+            "C": C,
+            "D": torch.stack([self.D_b if back else self.D for back in reverse]),
+            "delta_bias": torch.stack([proj.bias for proj in step_projections]),
+            "reverse": reverse,
+        }
+
+    def _each(self, name: str, suffixes: list[str]) -> list[Any]:
+        return [getattr(self, name + suffix) for suffix in suffixes]
+
+    def extra_repr(self) -> str:
+        return f"mixing={self.mixing!r}"
+
+
+class VimBlock(nn.Module):
+    """Norm, mixer, residual: ``x + mixer(norm(x))`` on tokens (b, l, dim)."""
+
+    def __init__(self, dim: int, drop_path: float = 0.0, **mixer: Any) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(dim, eps=1e-5)
+        self.mixer = VimMixer(dim, **mixer)
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.drop_path(self.mixer(self.norm(x)))  # type: ignore[no-any-return]
+
+
+class PatchEmbed(nn.Module):
+    """Patches of ``patch_size`` pixels, one every ``stride``: (b, c, H, W) → (b, embed_dim, h, w)."""
+
+    def __init__(self, patch_size: int, stride: int, in_chans: int, embed_dim: int) -> None:
+        super().__init__()
+        self.patch_size, self.stride = patch_size, stride
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Patches down and across a picture of ``height`` x ``width`` pixels.
+
+        Raises:
+            ValueError: the patches do not cover the picture.
+        """
+        for size in (height, width):
+            if size < self.patch_size or (size - self.patch_size) % self.stride:
+                raise ValueError(
+                    f"patches of {self.patch_size} pixels, one every {self.stride}, do not cover "
+                    f"a picture of {height}x{width} pixels: sizes must be {self.patch_size} + a "
+                    f"multiple of {self.stride}"
+                )
+        down, across = ((s - self.patch_size) // self.stride + 1 for s in (height, width))
+        return down, across
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x)  # type: ignore[no-any-return]
+
+
+class VisionMamba(nn.Module):
+    """Vim, with the interface of timm's models.
+
+    Args:
+        img_size: height and width of the pictures [px], or one number for both.
+        patch_size: side of a patch [px].
+        stride: distance between patches [px]; None means patches side by side.
+        in_chans: channels of a picture.
+        num_classes: width of the classifier; 0 for none.
+        global_pool: "token" reads the class token, "avg" the mean of the patches; None follows
+            ``class_token``.
+        embed_dim: width of the tokens, D.
+        depth: number of blocks.
+        d_state: state size per channel, N.
+        expand: scan channels per token channel.
+        d_conv: taps of the convolution before each scan.
+        class_token: "middle" puts it before patch ``n_patches // 2``, None leaves it out.
+        mixing: "bidirectional" as trained, or "causal": the forward scan alone.
+        dynamic_img_size: accept pictures of other sizes, with resized position embeddings.
+        drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth, growing linearly with the depth.
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        stride: int | None = None,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str | None = None,
+        embed_dim: int = 192,
+        depth: int = 24,
+        d_state: int = 16,
+        expand: int = 2,
+        d_conv: int = 4,
+        class_token: str | None = "middle",
+        mixing: Mixing = "bidirectional",
+        dynamic_img_size: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_mixing(mixing)
+        if class_token not in ("middle", None):
+            raise ValueError(f'class_token must be "middle" or None, got {class_token!r}')
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
+        self.global_pool = _checked_pool(global_pool, class_token is not None)
+        self.dynamic_img_size = dynamic_img_size
+        self.grad_checkpointing = False
+        stride = patch_size if stride is None else stride
+        self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+
+        self.patch_embed = PatchEmbed(patch_size, stride, in_chans, embed_dim)
+        self.grid = self.patch_embed.grid(*self.img_size)
+        n_patches = math.prod(self.grid)
+        if class_token is None:
+            self.register_parameter("cls_token", None)
+        else:
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        n_tokens = n_patches + (class_token is not None)
+        self.pos_embed = nn.Parameter(torch.zeros(1, n_tokens, embed_dim))
+        rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
+        self.layers = nn.ModuleList(
+            VimBlock(
+                embed_dim, rate, d_state=d_state, d_conv=d_conv, expand=expand, mixing=mixing
+            )
+            for rate in rates
+        )
+        self.norm_f = nn.RMSNorm(embed_dim, eps=1e-5)
+        self.head_drop = nn.Dropout(drop_rate)
+        self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
+        self.feature_info = [
+            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": stride}
+            for i in range(depth)
+        ]
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        trunc_normal_(self.pos_embed, std=0.02)
+        if self.cls_token is not None:
+            trunc_normal_(self.cls_token, std=0.02)
+        for block in self.layers:
+            # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
+            with torch.no_grad():
+                block.mixer.out_proj.weight /= math.sqrt(len(self.layers))
+        if isinstance(self.head, nn.Linear):
+            _init_head(self.head)
+
+    @property
+    def class_token_index(self) -> int | None:
+        """Where the class token stands in the token sequence, None if there is none."""
+        return None if self.cls_token is None else math.prod(self.grid) // 2
+
+    def no_weight_decay(self) -> set[str]:
+        kept = ("A_log", "A_b_log", "D", "D_b", "pos_embed", "cls_token")
+        return {name for name, _ in self.named_parameters() if name.rsplit(".")[-1] in kept}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {
+            "stem": r"^cls_token|pos_embed|patch_embed",
+            "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
+        }
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.grad_checkpointing = enable
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        self.num_classes = num_classes
+        if global_pool is not None:
+            self.global_pool = _checked_pool(global_pool, self.cls_token is not None)
+        self.head = nn.Identity()
+        if num_classes:
+            self.head = nn.Linear(self.embed_dim, num_classes).to(self.pos_embed)
+            _init_head(self.head)
+
+    def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """A picture's tokens (b, l, d) with their positions, and the grid (h, w) of its patches."""
+        height, width = x.shape[-2:]
+        if (height, width) != self.img_size and not self.dynamic_img_size:
+            raise ValueError(
+                f"expected pictures of {self.img_size[0]}x{self.img_size[1]} pixels, got "
+                f"{height}x{width}; build the model with img_size=({height}, {width}) or "
+                "dynamic_img_size=True"
+            )
+        grid = self.patch_embed.grid(height, width)
+        tokens = self.patch_embed(x).flatten(2).mT
+        position = self.pos_embed
+        if self.cls_token is None:
+            if grid != self.grid:
+                position = resize_grid(position, self.grid, grid)
+        else:
+            middle = tokens.shape[1] // 2
+            class_token = self.cls_token.expand(len(tokens), -1, -1)
+            tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
+            if grid != self.grid:
+                position = resize_with_class_token(position, self.grid, grid)
+        return tokens + position, grid
+
+    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+        if self.grad_checkpointing and torch.is_grad_enabled() and not torch.jit.is_scripting():
+            return checkpoint(block, x)  # type: ignore[no-any-return]
+        return block(x)  # type: ignore[no-any-return]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Pictures (b, c, H, W) → normed tokens (b, l, d), the class token in its place."""
+        x, _ = self._tokens(x)
+        for block in self.layers:
+            x = self._run(block, x)
+        return self.norm_f(x)  # type: ignore[no-any-return]
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | tuple[int, ...] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The outputs of chosen blocks, and the final tokens unless ``intermediates_only``.
+
+        Args:
+            x: pictures, (b, c, H, W).
+            indices: the last n blocks if an int, these blocks if a sequence, all if None.
+            norm: pass each through the final norm.
+            stop_early: do not run the blocks after the last one asked for.
+            output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
+                the class token among them.
+
+        Raises:
+            ValueError: an unknown ``output_fmt``.
+        """
+        if output_fmt not in ("NCHW", "NLC"):
+            raise ValueError(f'output_fmt must be "NCHW" or "NLC", got {output_fmt!r}')
+        take, last = feature_take_indices(len(self.layers), indices)
+        x, grid = self._tokens(x)
+        intermediates = []
+        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
+            x = self._run(block, x)
+            if i in take:
+                kept = self.norm_f(x) if norm else x
+                if output_fmt == "NCHW":
+                    patches = without_token(kept, self._class_row(x))
+                    kept = patches.mT.unflatten(2, grid).contiguous()
+                intermediates.append(kept)
+        if intermediates_only:
+            return intermediates
+        return self.norm_f(x), intermediates
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] | tuple[int, ...] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
+        take, last = feature_take_indices(len(self.layers), indices)
+        self.layers = self.layers[: last + 1]
+        if prune_norm:
+            self.norm_f = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return take
+
+    def _class_row(self, tokens: Tensor) -> int | None:
+        return None if self.cls_token is None else (tokens.shape[1] - 1) // 2
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Normed tokens (b, l, d) → logits, or the pooled (b, d) if ``pre_logits``."""
+        row = self._class_row(x)
+        if self.global_pool == "token":
+            x = x[:, row]
+        elif self.global_pool == "avg":
+            x = without_token(x, row).mean(1)
+        x = self.head_drop(x)
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+@set_mixing.register
+def _(mixer: VimMixer, mixing: Mixing) -> bool:
+    mixer.mixing = mixing
+    return True
+
+
+@token_grid.register
+def _(model: VisionMamba) -> TokenGrid:
+    # The mixers' inputs: after the last block only the class token reaches the logits, so that every
+    # patch's gradient there is zero; and a norm's output is what the mixer reads.
+    targets = tuple(f"layers.{i}.norm" for i in range(len(model.layers)))
+    return TokenGrid(
+        layout="tokens",
+        targets=targets,
+        default_target=targets[-1],
+        grid=model.grid,
+        class_token_index=model.class_token_index,
+    )
+
+
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: VisionMamba) -> dict[str, Tensor]:
+    """The authors' tensors for ``model``: position embeddings resized where its grid is another.
+
+    The names are the authors' own. Their fine-tuning code takes row 0 for the class token's when it
+    resizes, though it stands in the middle; here the middle row is taken out first.
+    """
+    position = state_dict.get("pos_embed")
+    if position is None or position.shape[1] == model.pos_embed.shape[1]:
+        return state_dict
+    extra = model.cls_token is not None
+    side = math.isqrt(position.shape[1] - extra)
+    if side * side + extra != position.shape[1] or position.shape[2] != model.embed_dim:
+        return state_dict  # not a square grid of this width: the strict loader names the mismatch
+    resize = resize_with_class_token if extra else resize_grid
+    return {**state_dict, "pos_embed": resize(position, (side, side), model.grid)}
+
+
+def _step_projection(rank: int, inner: int) -> nn.Linear:
+    """The projection to Δ, started so that softplus of its bias is log-uniform in [0.001, 0.1].
+
+    Gu & Dao 2023, section 3.6 and the authors' code.
+    """
+    projection = nn.Linear(rank, inner)
+    nn.init.uniform_(projection.weight, -(rank**-0.5), rank**-0.5)
+    step = torch.exp(torch.empty(inner).uniform_(math.log(0.001), math.log(0.1))).clamp(min=1e-4)
+    with torch.no_grad():
+        projection.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the softplus undone
+    return projection
+
+
+def _init_head(head: nn.Linear) -> None:
+    trunc_normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+
+
+def _checked_pool(global_pool: str | None, has_class_token: bool) -> str:
+    if global_pool is None:
+        return "token" if has_class_token else "avg"
+    if global_pool not in ("token", "avg", ""):
+        raise ValueError(f'global_pool must be "token", "avg" or "", got {global_pool!r}')
+    if global_pool == "token" and not has_class_token:
+        raise ValueError('global_pool="token" needs a class token, this model has none')
+    return global_pool
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "fixed_input_size": True,
+        "crop_pct": 0.875,
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "first_conv": "patch_embed.proj",
+        "classifier": "head",
+        "license": "apache-2.0",
+        "origin_url": "https://github.com/hustvl/Vim",
+        "paper_ids": "arXiv:2401.09417",
+        "paper_name": "Vision Mamba: Efficient Visual Representation Learning with "
+        "Bidirectional State Space Model",
+        **kwargs,
+    }
+
+
+def _official(repository: str, filename: str) -> dict[str, Any]:
+    return _cfg(hf_hub_id=f"hustvl/{repository}", hf_hub_filename=filename)
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "vim_tiny_patch16_224.hustvl_in1k": _official(
+            "Vim-tiny-midclstok", "vim_t_midclstok_76p1acc.pth"
+        ),
+        "vim_tiny_patch16_stride8_224.hustvl_in1k": _official(
+            "Vim-tiny-midclstok", "vim_t_midclstok_ft_78p3acc.pth"
+        ),
+        "vim_small_patch16_224.hustvl_in1k": _official(
+            "Vim-small-midclstok", "vim_s_midclstok_80p5acc.pth"
+        ),
+        "vim_small_patch16_stride8_224.hustvl_in1k": _official(
+            "Vim-small-midclstok", "vim_s_midclstok_ft_81p6acc.pth"
+        ),
+        "vim_base_patch16_224.hustvl_in1k": _official(
+            "Vim-base-midclstok", "vim_b_midclstok_81p9acc.pth"
+        ),
+        "vim_atto.tiny_imagenet": _cfg(
+            file="vim_atto.tiny_imagenet.safetensors",
+            num_classes=24,
+            input_size=(3, 64, 64),
+            crop_pct=1.0,
+            origin_url="",
+        ),
+    }
+)
+
+
+def _create(variant: str, pretrained: bool, config: dict[str, Any]) -> VisionMamba:
+    out_indices = config.pop("out_indices", 3)
+    build: Callable[..., VisionMamba] = build_model
+    return build(
+        VisionMamba,
+        variant,
+        pretrained,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        **config,
+    )
+
+
+@register_model
+def vim_tiny_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim-Tiny: 14 x 14 patches, 7 M parameters, 76.1 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 192, "depth": 24}
+    return _create("vim_tiny_patch16_224", pretrained, config | kwargs)
+
+
+@register_model
+def vim_small_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim-Small: 14 x 14 patches, 26 M parameters, 80.5 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 384, "depth": 24}
+    return _create("vim_small_patch16_224", pretrained, config | kwargs)
+
+
+@register_model
+def vim_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim-Base: 14 x 14 patches, 98 M parameters, 81.9 % top-1 on ImageNet-1k (authors)."""
+    config = {"embed_dim": 768, "depth": 24}
+    return _create("vim_base_patch16_224", pretrained, config | kwargs)
+
+
+@register_model
+def vim_tiny_patch16_stride8_224(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim-Tiny fine-tuned on 27 x 27 half-overlapping patches, 78.3 % top-1 (authors)."""
+    config = {"embed_dim": 192, "depth": 24, "stride": 8}
+    return _create("vim_tiny_patch16_stride8_224", pretrained, config | kwargs)
+
+
+@register_model
+def vim_small_patch16_stride8_224(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim-Small fine-tuned on 27 x 27 half-overlapping patches, 81.6 % top-1 (authors)."""
+    config = {"embed_dim": 384, "depth": 24, "stride": 8}
+    return _create("vim_small_patch16_stride8_224", pretrained, config | kwargs)
+
+
+@register_model
+def vim_atto(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
+    """Vim for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project."""
+    config = {"img_size": 64, "patch_size": 4, "embed_dim": 128, "depth": 8, "d_state": 8}
+    return _create("vim_atto", pretrained, config | kwargs)
