@@ -1,0 +1,123 @@
+"""What is told about exported weights: how they were made, and how good they are."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.training.config import Recipe
+from mambaout.training.data import Dataset
+from mambaout.training.loop import Result, Score, evaluate
+
+WILSON_Z = 1.959964
+"""Quantile of the normal distribution for a 95 % interval."""
+
+
+def card(
+    name: str,
+    result: Result,
+    recipe: Recipe,
+    data: Dataset,
+    score: Score,
+    *,
+    file: dict[str, Any],
+    device: torch.device,
+) -> dict[str, Any]:
+    """The card of ``result``, ready for JSON; ``score`` and ``file`` are those of the export."""
+    from mambaout.evaluation.cost import cost
+
+    model = result.model
+    pictures = timm.data.resolve_model_data_config(model)
+    counted = cost(model, recipe.final_size)
+    return {
+        "name": name,
+        "model": recipe.model,
+        **file,
+        "params": counted.params,
+        "macs": counted.macs,
+        "macs_how": counted.how,
+        "input_size": [3, recipe.final_size, recipe.final_size],
+        "mean": list(pictures["mean"]),
+        "std": list(pictures["std"]),
+        "mixing": recipe.mixing,
+        "val_top1": score.top1 / score.count,
+        "val_top1_interval": wilson_interval(score.top1, score.count),
+        "val_top5": score.top5 / score.count,
+        "val_top5_interval": wilson_interval(score.top5, score.count),
+        "val_count": score.count,
+        "other_mixing": _other_mixing(model, recipe, data, device),
+        "data": {
+            "description": describe(data, recipe),
+            "train_count": len(data.train),
+            "digest": data.digest,
+        },
+        "epochs": len(result.history),
+        "seed": recipe.seed,
+        "recipe": recipe.as_dict(),
+        "weights": "exponential moving average of the trained weights",
+        "hardware": hardware(device),
+        "software": f"torch {torch.__version__}, timm {timm.__version__}",
+        "seconds": round(result.seconds, 1),
+        "classes": [choice._asdict() for choice in data.classes],
+    }
+
+
+def wilson_interval(hits: int, count: int) -> list[float]:
+    """95 % interval [low, high] of a share of ``count`` independent pictures (Wilson 1927).
+
+    Its ends stay inside [0, 1], also for 0 or ``count`` hits, where the share ± 2 sigma is a point.
+    """
+    share, z2 = hits / count, WILSON_Z**2
+    spread = math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    ends = (share + z2 / (2 * count) + sign * WILSON_Z * spread for sign in (-1, 1))
+    return [min(1.0, max(0.0, end / (1 + z2 / count))) for end in ends]
+
+
+def describe(data: Dataset, recipe: Recipe) -> str:
+    """What the model was trained and validated on, in sentences."""
+    side = recipe.picture_size
+    sentence = (
+        f"{len(data.train):,} training and {len(data.val):,} validation pictures of "
+        f"{len(data.classes)} classes of {data.name}, {side} x {side} pixels."
+    )
+    if data.lossy_webp:
+        sentence += " The pictures used were lossily re-encoded (WebP)."
+    return sentence
+
+
+def hardware(device: torch.device) -> str:
+    """The processor of this machine, such as "AMD EPYC 9R14, 2 of 2 threads"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{processor}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+
+
+def _other_mixing(
+    model: nn.Module, recipe: Recipe, data: Dataset, device: torch.device
+) -> dict[str, Any]:
+    """Accuracy of the same weights with the mixers switched, or the reason there is none."""
+    mixing: Mixing = "causal" if recipe.mixing == "bidirectional" else "bidirectional"
+    try:
+        switched = with_mixing(model, mixing)
+    except TypeError as reason:
+        return {"mixing": mixing, "why_not": str(reason)}
+    score = evaluate(switched, data.val.to(device), recipe.final_size)
+    return {
+        "mixing": mixing,
+        "val_top1": score.top1 / score.count,
+        "val_top1_interval": wilson_interval(score.top1, score.count),
+        "val_top5": score.top5 / score.count,
+        "val_top5_interval": wilson_interval(score.top5, score.count),
+    }

@@ -1,0 +1,80 @@
+"""A card for a reader, in Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from mambaout.training.config import Recipe
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The page that lies beside the weights; ``card`` as `mambaout.training.card.card` makes it."""
+    _, height, width = card["input_size"]
+    labels = ", ".join(choice["label"] for choice in card["classes"])
+    planned = card["recipe"]["epochs"]
+    epochs = f"{card['epochs']} epochs"
+    if card["epochs"] < planned:
+        epochs = f"Stopped after {card['epochs']} of {planned} epochs"
+    paragraphs = [
+        f"# {card['name']}",
+        (
+            f"Weights of `{card['model']}` ({card['params'] / 1e6:.2f} M parameters, "
+            f"{card['macs'] / 1e6:.1f} M multiply-adds at {height} x {width} pixels), trained with "
+            f"{card['mixing']} token mixers."
+        ),
+        _table(_accuracy(card)),
+        f"**Classes ({len(card['classes'])}):** {labels}.",
+        (
+            f"**Data:** {card['data']['description']} The validation pictures took no part in "
+            f"training and in no choice of weights: these are of the last epoch, not of the best."
+        ),
+        (
+            f"**Pictures:** {height} x {width}, RGB in [0, 1], less mean {card['mean']}, over "
+            f"standard deviation {card['std']}."
+        ),
+        (
+            f"**File:** `{card['file']}`, {card['dtype']}, {card['bytes']:,} bytes, "
+            f"SHA-256 `{card['sha256']}`."
+        ),
+        "## Recipe",
+        f"    {_command(card['recipe'])}",
+        (
+            f"{epochs} in {card['seconds'] / 60:.0f} minutes on {card['hardware']}; "
+            f"{card['software']}. The weights are the {card['weights']}."
+        ),
+        _table([("setting", "value"), *((key, str(v)) for key, v in card["recipe"].items())]),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _accuracy(card: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        (f"on {card['val_count']:,} validation pictures", "right", "95 % interval (Wilson)")
+    ]
+    other = card["other_mixing"]
+    sources = [("", card)]
+    if "why_not" not in other:
+        sources.append((f", the same weights made {other['mixing']}, not retrained", other))
+    for suffix, source in sources:
+        for key in ("top1", "top5"):
+            low, high = source[f"val_{key}_interval"]
+            name = f"{key[:3]}-{key[3:]}{suffix}"
+            rows.append((name, f"{source[f'val_{key}']:.2%}", f"{low:.1%} to {high:.1%}"))
+    return rows
+
+
+def _command(recipe: dict[str, Any]) -> str:
+    """The command line that sets what differs from the defaults."""
+    options = [f"--model {recipe['model']}", "--data FOLDER"]
+    options += [
+        f"--{field.name.replace('_', '-')} {recipe[field.name]}"
+        for field in fields(Recipe)
+        if field.name != "model" and recipe[field.name] != field.default
+    ]
+    return " ".join(["python -m mambaout.training", *options])
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])

@@ -1,0 +1,82 @@
+"""Weights, card and manifest of a finished run."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from mambaout.training.card import card
+from mambaout.training.card_text import markdown
+from mambaout.training.config import Recipe, TrainingError
+from mambaout.training.data import Dataset
+from mambaout.training.loop import Result, evaluate
+from mambaout.training.state import atomically, write_json, write_text
+
+HALF_TOLERANCE = 0.001
+"""Largest change of top-1 (share of pictures) for which float16 weights are accepted."""
+
+
+def export(
+    result: Result,
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path,
+    tag: str,
+    *,
+    half: bool,
+    device: torch.device,
+) -> tuple[Path, ...]:
+    """Write ``<model>.<tag>.safetensors`` with its card (.json, .md), and add it to manifest.json.
+
+    The figures on the card are measured on the weights as they are in the file.
+
+    Raises:
+        TrainingError: ``half`` is asked for and moves top-1 by more than 0.1 points.
+    """
+    score = evaluate(result.model, data.val.to(device), recipe.final_size)
+    if half:
+        result = replace(result, model=_rounded(result.model))
+        before, score = score, evaluate(result.model, data.val.to(device), recipe.final_size)
+        moved = abs(score.top1 - before.top1) / score.count
+        if moved > HALF_TOLERANCE:
+            raise TrainingError(
+                f"float16 weights move top-1 by {moved:.2%} of the pictures, more than "
+                f"{HALF_TOLERANCE:.1%}; export without --half"
+            )
+    dtype = torch.float16 if half else torch.float32
+    name = f"{recipe.model}.{tag}"
+    weights = folder / f"{name}.safetensors"
+    tensors = {
+        key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for key, tensor in result.model.state_dict().items()
+    }
+    # bytes, not save_file: that makes files nobody else may read
+    content = save(tensors, metadata={"model": name})
+    atomically(weights, lambda partial: partial.write_bytes(content))
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    about = {"file": weights.name, "dtype": str(dtype).removeprefix("torch."), **entry}
+    written = card(name, result, recipe, data, score, file=about, device=device)
+    write_json(folder / f"{name}.json", written)
+    write_text(folder / f"{name}.md", markdown(written))
+    manifest = folder / "manifest.json"
+    entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    entries[weights.name] = entry
+    write_json(manifest, dict(sorted(entries.items())))
+    return weights, folder / f"{name}.json", folder / f"{name}.md", manifest
+
+
+def _rounded(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` whose float32 weights are float16 numbers."""
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for tensor in copied.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half())
+    return copied

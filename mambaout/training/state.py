@@ -1,0 +1,85 @@
+"""What a killed run needs to go on, and writing files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mambaout.training.config import Recipe, TrainingError, differences
+
+LAST = "last.pt"
+
+
+@dataclass
+class RunState:
+    """The end of an epoch. No generator state: every draw is seeded by (seed, epoch, step).
+
+    Attributes:
+        epoch: epochs done; ``step``: optimiser steps done; ``seconds``: spent so far.
+        history: one entry per epoch, as in ``log.jsonl``.
+    """
+
+    model: dict[str, Any]
+    ema: dict[str, Any]
+    optimizer: dict[str, Any]
+    epoch: int
+    step: int
+    seconds: float
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(out: Path, state: RunState, recipe: Recipe, digest: str) -> None:
+    """Replace the state in ``out`` and the log beside it."""
+    stored = vars(state) | {"recipe": recipe.as_dict(), "data": digest}
+    atomically(out / LAST, lambda path: torch.save(stored, path))
+    write_text(out / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in state.history))
+
+
+def load_state(out: Path, recipe: Recipe, digest: str) -> RunState | None:
+    """The state in ``out``, or None where no run has finished an epoch.
+
+    Raises:
+        TrainingError: the run there has another recipe or other pictures.
+    """
+    path = out / LAST
+    if not path.is_file():
+        return None
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    changed = differences(
+        stored.pop("recipe") | {"data": stored.pop("data")}, recipe.as_dict() | {"data": digest}
+    )
+    if changed:
+        raise TrainingError(
+            f"{out} holds a run of another recipe ({'; '.join(changed)}); "
+            f"choose another --out, or delete that folder to start over"
+        )
+    return RunState(**stored)
+
+
+def atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """``write`` to a neighbour of ``path``, then rename: readers see the old file or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        write(partial)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text``."""
+    atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace ``path`` by ``value`` as indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
