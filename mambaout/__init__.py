@@ -3,6 +3,8 @@
 Importing registers the families with timm and does nothing else.
 """
 
+from __future__ import annotations
+
 from mambaout import evaluation, explain, models, ops
 from mambaout.models import with_mixing
 

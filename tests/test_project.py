@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ PACKAGES = ("mambaout", "app")
 
 # Imported by name, and not in requirements.txt because of a package there that chooses the version.
 BROUGHT_ALONG = {
+    "starlette": "gradio's server is built on it and chooses its version",
     "llvmlite": "numba compiles with exactly one version of it",
     "torchvision": "timm's picture transforms are torchvision's; its version goes with torch's",
 }
@@ -78,8 +80,14 @@ def required(file):
     return {normalised(re.match(r"[\w.-]+", line).group()) for line in lines if line.strip()}
 
 
+@functools.cache
+def installed_packages():
+    """Which distributions each top-level package belongs to."""
+    return metadata.packages_distributions()
+
+
 def distributions_of(package):
-    return set(map(normalised, metadata.packages_distributions().get(package, [])))
+    return set(map(normalised, installed_packages().get(package, [])))
 
 
 def project_files():
@@ -99,7 +107,11 @@ def text_of(path):
     return "" if b"\0" in content else content.decode("utf-8")
 
 
-@pytest.mark.parametrize("pattern", [A_MACHINES_PATH, UNFINISHED, A_PACKAGE_INDEX])
+@pytest.mark.parametrize(
+    "pattern",
+    [A_MACHINES_PATH, UNFINISHED, A_PACKAGE_INDEX],
+    ids=["a machine's path", "unfinished", "a package index"],
+)
 def test_no_file_says_what_only_its_author_could_use(pattern):
     this_file = Path(__file__)  # it has to spell out what it looks for
     found = [

@@ -1,5 +1,7 @@
 """The families, registered with timm by being imported, and what all of them share."""
 
+from __future__ import annotations
+
 from mambaout.models import (
     attention,
     efficient_vim,

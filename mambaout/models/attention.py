@@ -9,7 +9,7 @@ paper (arXiv:2405.07992, figure 3) asks about, and a miniature.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import Attention
@@ -115,7 +115,8 @@ def _(attention: MixingAttention, mixing: Mixing) -> bool:
 def _(model: VisionTransformer, mixing: Mixing) -> bool:
     # Here and not at timm's Attention, which does not know how many tokens are no patches.
     for block in model.blocks:
-        block.attn = MixingAttention.sharing(block.attn, model.num_prefix_tokens, mixing)
+        attention = cast("Attention", block.attn)
+        block.attn = MixingAttention.sharing(attention, model.num_prefix_tokens, mixing)
     return True
 
 
@@ -125,7 +126,7 @@ def _(model: VisionTransformer) -> str | None:
         mixer = getattr(block, "attn", None)
         if type(mixer) not in {Attention, MixingAttention}:
             kind = type(block if mixer is None else mixer).__name__
-            return f"This ViT mixes its tokens through {kind}, for which there is no causal form here."
+            return f"This ViT mixes its tokens through {kind}, which has no causal form here."
     return None
 
 

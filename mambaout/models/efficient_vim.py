@@ -1,14 +1,16 @@
 """EfficientViM: states that are sums over all tokens at once, without a scan.
 
-Lee et al., "EfficientViM: Efficient Vision Mamba with Hidden State Mixer based State Space Duality",
-CVPR 2025, arXiv:2411.15241. The network is timm's (`timm.models.efficientvim`, MIT), and so are all
-registered variants and their weights. This file says what the explainers and the switch between
-mixings need to know about it.
+Lee et al., "EfficientViM: Efficient Vision Mamba with Hidden State Mixer based State Space
+Duality", CVPR 2025, arXiv:2411.15241. The network is timm's (`timm.models.efficientvim`, MIT), and
+so are all registered variants and their weights. This file says what the explainers and the switch
+between mixings need to know about it.
 """
 
 from __future__ import annotations
 
-from timm.models.efficientvim import EfficientViM
+from typing import cast
+
+from timm.models.efficientvim import EfficientViM, EfficientViMStage
 
 from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.token_grid import TokenGrid, token_grid
@@ -25,8 +27,7 @@ def _(_model: EfficientViM) -> str | None:
 @token_grid.register
 def _(model: EfficientViM) -> TokenGrid:
     # The last mixer's input in each stage: a stage itself returns a tuple, not one map.
-    targets = tuple(
-        f"stages.{i}.blocks.{len(stage.blocks) - 1}.norm" for i, stage in enumerate(model.stages)
-    )
+    stages = cast("list[EfficientViMStage]", list(model.stages))
+    targets = tuple(f"stages.{i}.blocks.{stage.depth - 1}.norm" for i, stage in enumerate(stages))
     # The middle one has 7 x 7 tokens at 224 pixels, the last 4 x 4.
     return TokenGrid(layout="nchw", targets=targets, default_target=targets[-2])

@@ -18,20 +18,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, calculate_drop_path_rates, trunc_normal_
+from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from mambaout.models.building import build_model
-from mambaout.models.channel_gate import ChannelGate
-from mambaout.models.initial import classifier, log_rates, step_projection
+from mambaout.models.initial import classifier
+from mambaout.models.local_vim_mixer import LocalVimMixer
 from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.pooling import checked_pool
 from mambaout.models.position import resize_grid, resize_with_class_token
+from mambaout.models.rotary import RotaryPosition
+from mambaout.models.staged import drop_path_rates
 from mambaout.models.token_grid import TokenGrid, token_grid, without_token
-from mambaout.ops import ScanInputs, ScanOrder, causal_conv1d, path_scan, scan_order
 
 _SEARCHED = tuple(
     tuple(directions.split())
@@ -62,151 +63,6 @@ _SEARCHED = tuple(
 _NOT_SEARCHED = (("h", "h_flip", "w2", "w2_flip"),) * 20
 
 
-class LocalVimMixer(nn.Module):
-    """The token mixer: one projection in, a scan per direction, gated and added, one projection out.
-
-    Arxiv:2403.09338, section 3. Each direction has a convolution, projections, A and D of its own;
-    all share the gate over channels.
-
-    Args:
-        dim: width of the tokens, D.
-        directions: of the scans, as `scan_order` names them.
-        grid: patches down and across.
-        has_class_token: whether a class token stands before patch ``n_patches // 2``. It is scanned
-            at that very step of every direction.
-        d_state: state size of each channel, N.
-        d_conv: taps of the convolution before each scan.
-        expand: the scans run in ``expand * dim`` channels.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        directions: Sequence[str],
-        grid: tuple[int, int],
-        has_class_token: bool,
-        d_state: int = 16,
-        d_conv: int = 4,
-        expand: int = 2,
-    ) -> None:
-        super().__init__()
-        inner = expand * dim
-        self.directions = tuple(directions)
-        self.grid = grid
-        self.has_class_token = has_class_token
-        self.d_state = d_state
-        self.dt_rank = math.ceil(dim / 16)
-        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
-        for k in range(len(self.directions)):
-            conv = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
-            self.add_module(f"conv1d_{k}", conv)
-            self.add_module(
-                f"x_proj_{k}", nn.Linear(inner, self.dt_rank + 2 * d_state, bias=False)
-            )
-            self.add_module(f"dt_proj_{k}", step_projection(self.dt_rank, inner))
-            # One tensor each: the authors' four share their memory, so that a file loaded on a CPU
-            # gives all directions the last one's rates.
-            self.register_parameter(f"A_log_{k}", log_rates(inner, d_state))
-            self.register_parameter(f"D_{k}", nn.Parameter(torch.ones(inner)))
-        self.attn = ChannelGate(inner)
-        self.out_proj = nn.Linear(inner, dim, bias=False)
-
-    def forward(self, x: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Tokens (b, l, dim) in raster order → (b, l, dim); ``grid`` where it is another one."""
-        z, walks, scan = self._project(x, grid)
-        y = path_scan(**scan) * F.silu(z)
-        results = [walk.back(result) for walk, result in zip(walks, y, strict=True)]
-        gated = self.attn(torch.stack(results))
-        return self.out_proj(gated.sum(0))  # type: ignore[no-any-return]
-
-    def scan_inputs(self, x: Tensor, grid: tuple[int, int] | None = None) -> list[ScanInputs]:
-        """What each direction's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`.
-
-        A step with position l is at no token but at zeros that fill up a window; they decay the
-        state as tokens do.
-        """
-        z, walks, scan = self._project(x, grid)
-        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
-        inputs = []
-        for k, (direction, walk) in enumerate(zip(self.directions, walks, strict=True)):
-            steps = len(walk.order)
-            inputs.append(
-                ScanInputs(
-                    path=direction,
-                    order=walk.order,
-                    u=scan["u"][k, :, :steps].mT,
-                    delta=delta[k, :, :steps].mT,
-                    A=scan["A"][k],
-                    B=scan["B"][k, :, :steps].mT,
-                    C=scan["C"][k, :, :steps].mT,
-                    D=scan["D"][k],
-                    z=z[k, :, :steps].mT,
-                    grid=grid or self.grid,
-                )
-            )
-        return inputs
-
-    def _project(
-        self, x: Tensor, grid: tuple[int, int] | None
-    ) -> tuple[Tensor, list[ScanOrder], dict[str, Any]]:
-        """The gates (k, b, steps, d), the walks, and the arguments of `path_scan`: in scan order.
-
-        All directions have as many steps as the longest; the zeros after the end of the others
-        touch nothing that came before.
-        """
-        height, width = grid or self.grid
-        walks = [scan_order(name, height, width, x.device) for name in self.directions]
-        if self.has_class_token:
-            walks = [_with_class_token(walk, height * width // 2) for walk in walks]
-        steps = max(len(walk.order) for walk in walks)
-        projected = self.in_proj(x)
-        walked = [walk.along(projected) for walk in walks]
-        walked = [F.pad(t, (0, 0, 0, steps - t.shape[1])) for t in walked]
-        inner, gates = torch.stack(walked).chunk(2, dim=-1)
-        u = torch.stack(
-            [
-                F.silu(causal_conv1d(t, conv.weight, conv.bias, reverse=False))
-                for t, conv in zip(inner, self._each("conv1d"), strict=True)
-            ]
-        )
-        x_weight = torch.stack([proj.weight.mT for proj in self._each("x_proj")])
-        step, B, C = torch.matmul(u, x_weight[:, None]).split(
-            [self.dt_rank, self.d_state, self.d_state], dim=-1
-        )
-        step_weight = torch.stack([proj.weight.mT for proj in self._each("dt_proj")])
-        return (
-            gates,
-            walks,
-            {
-                "u": u,
-                # Without its bias, which the scan adds once, before the softplus.
-                "delta": torch.matmul(step, step_weight[:, None]),
-                "A": -torch.exp(torch.stack(self._each("A_log")).float()),
-                "B": B,
-                "C": C,
-                "D": torch.stack(self._each("D")),
-                "delta_bias": torch.stack([proj.bias for proj in self._each("dt_proj")]),
-                "reverse": (False,) * len(walks),
-            },
-        )
-
-    def _each(self, name: str) -> list[Any]:
-        return [getattr(self, f"{name}_{k}") for k in range(len(self.directions))]
-
-    def extra_repr(self) -> str:
-        return f"directions={self.directions}"
-
-
-def _with_class_token(walk: ScanOrder, middle: int) -> ScanOrder:
-    """A walk over patches as one over tokens, the class token at ``middle`` of either sequence."""
-
-    def around(indices: Tensor) -> Tensor:
-        indices = indices + (indices >= middle)
-        return torch.cat([indices[:middle], indices.new_tensor([middle]), indices[middle:]])
-
-    return ScanOrder(around(walk.order), around(walk.restore))
-
-
 class LocalVimBlock(nn.Module):
     """Norm, mixer, residual: ``x + mixer(norm(x))`` on tokens (b, l, dim)."""
 
@@ -218,41 +74,6 @@ class LocalVimBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         return x + self.drop_path(self.mixer(self.norm(x), grid))  # type: ignore[no-any-return]
-
-
-class RotaryPosition(nn.Module):
-    """Rotary positions on a grid: half of the channels turn with the row, half with the column.
-
-    Su et al., "RoFormer", arXiv:2104.09864, on pairs of neighbouring channels. Any grid is stretched
-    to 14 x 14 places, as the authors do, so that a finer one has places in between. The tables are
-    buffers, because the authors' files hold them.
-
-    Args:
-        grid: patches down and across.
-        dim: width of the tokens; a multiple of 4.
-    """
-
-    def __init__(self, grid: tuple[int, int], dim: int) -> None:
-        super().__init__()
-        self.grid = grid
-        half = dim // 2
-        frequency = 10000 ** (-torch.arange(0, half, 2).float() / half)  # radians per place
-        places = (torch.arange(size) / size * 14 for size in grid)
-        place = torch.cartesian_prod(*places)  # (l, 2)
-        angle = (place[:, :, None] * frequency).repeat_interleave(2, dim=2).flatten(1)
-        self.register_buffer("freqs_cos", angle.cos())
-        self.register_buffer("freqs_sin", angle.sin())
-
-    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (b, l, dim) of ``grid``, turned; for another grid the tables are interpolated."""
-        cos, sin = self.get_buffer("freqs_cos"), self.get_buffer("freqs_sin")
-        if grid != self.grid:
-            cos, sin = (
-                resize_grid(table[None], self.grid, grid, antialias=False) for table in (cos, sin)
-            )
-        even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-        turned = torch.stack([-odd, even], dim=-1).flatten(-2)
-        return x * cos.to(x) + turned * sin.to(x)
 
 
 class PatchEmbed(nn.Module):
@@ -327,7 +148,7 @@ class LocalVim(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, n_patches + has_class_token, embed_dim))
         self.rope = None if has_class_token else RotaryPosition(self.grid, embed_dim)
         self.global_pool = self._checked_pool(global_pool)
-        rates = calculate_drop_path_rates(drop_path_rate, depth)
+        (rates,) = drop_path_rates(drop_path_rate, [depth])
         self.layers = nn.ModuleList(
             LocalVimBlock(
                 embed_dim,
@@ -341,7 +162,7 @@ class LocalVim(nn.Module):
             )
             for i in range(depth)
         )
-        self.norm_f = nn.RMSNorm(embed_dim, eps=1e-5)
+        self.norm_f: nn.Module = nn.RMSNorm(embed_dim, eps=1e-5)
         self.head_drop = nn.Dropout(drop_rate)
         self.head = classifier(embed_dim, num_classes)
         self.feature_info = [
@@ -354,10 +175,11 @@ class LocalVim(nn.Module):
         for table in (self.pos_embed, self.cls_token):
             if table is not None:
                 trunc_normal_(table, std=0.02)
-        for block in self.layers:
-            # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
-            with torch.no_grad():
-                block.mixer.out_proj.weight /= math.sqrt(len(self.layers))
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("out_proj.weight"):
+                    # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
+                    parameter.div_(math.sqrt(len(self.layers)))
 
     @property
     def class_token_index(self) -> int | None:
@@ -369,7 +191,7 @@ class LocalVim(nn.Module):
         names = (name for name, _ in self.named_parameters())
         return {name for name in names if name.rsplit(".", 1)[-1].startswith(kept)}
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm's
         return {
             "stem": r"^cls_token|pos_embed|patch_embed",
             "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
@@ -402,7 +224,7 @@ class LocalVim(nn.Module):
             middle = tokens.shape[1] // 2
             class_token = self.cls_token.expand(len(tokens), -1, -1)
             tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
-        position = self.pos_embed
+        position: Tensor = self.pos_embed
         if grid != self.grid:
             position = resize(position, self.grid, grid, antialias=False)
         return tokens + position, grid
@@ -424,13 +246,13 @@ class LocalVim(nn.Module):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | list[int] | tuple[int, ...] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of chosen blocks, and the final tokens unless ``intermediates_only``.
+        """The outputs of chosen blocks, and the final tokens.
 
         Args:
             x: pictures, (b, c, H, W).
@@ -439,6 +261,7 @@ class LocalVim(nn.Module):
             stop_early: do not run the blocks after the last one asked for.
             output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
                 the class token among them.
+            intermediates_only: leave out the final tokens.
 
         Raises:
             ValueError: an unknown ``output_fmt``.
@@ -462,7 +285,7 @@ class LocalVim(nn.Module):
 
     def prune_intermediate_layers(
         self,
-        indices: int | list[int] | tuple[int, ...] = 1,
+        indices: int | list[int] = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:

@@ -34,7 +34,7 @@ def with_mixing(model: ModelT, mixing: Mixing) -> ModelT:
     if reason is not None:
         raise TypeError(reason)
     view = share_weights(model)
-    # A list, not a generator inside any(): any() stops at the first mixer, the rest stay as they were.
+    # A list, not a generator inside any(): any() stops at the first mixer and leaves the rest.
     switched = [set_mixing(module, mixing) for module in list(view.modules())]
     if not any(switched):
         raise TypeError(f"{type(model).__name__} has no token mixer with a causal form")
@@ -48,13 +48,13 @@ def check_mixing(mixing: str) -> None:
 
 
 @singledispatch
-def set_mixing(mixer: nn.Module, mixing: Mixing) -> bool:
+def set_mixing(_mixer: nn.Module, _mixing: Mixing) -> bool:
     """Switch one token mixer in place and return True; each family registers its own here."""
     return False
 
 
 @singledispatch
-def why_no_causal_form(model: nn.Module) -> str | None:
+def why_no_causal_form(_model: nn.Module) -> str | None:
     """Why a model with mixers has no faithful causal form, in words for its user; None if it has.
 
     Families whose mixers cannot be cut without changing the model register their reason here.

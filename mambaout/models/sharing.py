@@ -12,7 +12,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 def share_weights(model: ModelT) -> ModelT:
-    """New modules on the very tensors of ``model``: hooks and switches on one do not reach the other.
+    """New modules on the tensors of ``model``: hooks and switches on one do not reach the other.
 
     Whoever hooks or changes a model does it on such a view, because the model itself may be serving
     another request at the same moment. Costs milliseconds and no weight memory.

@@ -18,7 +18,9 @@ class TokenGrid:
     layout: Layout  # (b, h, w, c), (b, c, h, w) or (b, l, c)
     targets: tuple[str, ...]  # names of the modules whose output a Grad-CAM may use, first to last
     default_target: str
-    grid: tuple[int, int] | None = None  # (h, w) of a token sequence; maps carry theirs in the shape
+    grid: tuple[int, int] | None = (
+        None  # (h, w) of a token sequence; maps carry theirs in the shape
+    )
     class_token_index: int | None = None  # the row of a token sequence that is no patch
 
     def to_nchw(self, features: Tensor) -> Tensor:
@@ -41,7 +43,7 @@ class TokenGrid:
                 f"got {features.shape[1]} tokens"
             )
         patches = without_token(features, self.class_token_index)
-        return patches.mT.unflatten(2, (height, width))
+        return patches.mT.reshape(len(patches), -1, height, width)
 
 
 def without_token(tokens: Tensor, index: int | None) -> Tensor:

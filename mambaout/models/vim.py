@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
@@ -25,137 +24,12 @@ from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from mambaout.models.building import build_model
-from mambaout.models.mixing import Mixing, check_mixing, set_mixing
+from mambaout.models.initial import classifier
+from mambaout.models.mixing import Mixing, check_mixing
+from mambaout.models.pooling import checked_pool
 from mambaout.models.position import resize_grid, resize_with_class_token
 from mambaout.models.token_grid import TokenGrid, token_grid, without_token
-from mambaout.ops import ScanInputs, causal_conv1d, path_scan
-
-_PATHS: dict[Mixing, tuple[str, ...]] = {
-    "bidirectional": ("forward", "backward"),
-    "causal": ("forward",),
-}
-
-
-class VimMixer(nn.Module):
-    """The token mixer: one projection in, a scan from either end, their mean gated, one projection out.
-
-    Arxiv:2401.09417, algorithm 1 ("bimamba v2" in the authors' code). In "causal" mixing the forward
-    scan is alone and is not halved: the result is divided by the number of paths that are left.
-
-    Args:
-        dim: width of the tokens, D.
-        d_state: state size of each channel, N.
-        d_conv: taps of the short convolution before each scan.
-        expand: the scans run in ``expand * dim`` channels.
-        mixing: which scans run.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        d_state: int = 16,
-        d_conv: int = 4,
-        expand: int = 2,
-        mixing: Mixing = "bidirectional",
-    ) -> None:
-        super().__init__()
-        inner = expand * dim
-        self.d_state = d_state
-        self.dt_rank = math.ceil(dim / 16)
-        self.mixing: Mixing = mixing
-        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
-        for suffix in ("", "_b"):
-            self.add_module(
-                f"conv1d{suffix}",
-                nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1),
-            )
-            self.add_module(
-                f"x_proj{suffix}", nn.Linear(inner, self.dt_rank + 2 * d_state, bias=False)
-            )
-            self.add_module(f"dt_proj{suffix}", _step_projection(self.dt_rank, inner))
-        rates = torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(inner, 1)
-        self.A_log = nn.Parameter(rates.clone())
-        self.D = nn.Parameter(torch.ones(inner))
-        self.A_b_log = nn.Parameter(rates.clone())
-        self.D_b = nn.Parameter(torch.ones(inner))
-        self.out_proj = nn.Linear(inner, dim, bias=False)
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The scan paths that run, in the order of the path axis."""
-        return _PATHS[self.mixing]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Tokens (b, l, dim) in raster order → (b, l, dim)."""
-        z, arguments = self._project(x)
-        y = path_scan(**arguments).mean(0)
-        return self.out_proj(y * F.silu(z))  # type: ignore[no-any-return]
-
-    def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
-        """What each path's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`."""
-        z, scan = self._project(x)
-        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
-        inputs = []
-        for k, path in enumerate(self.paths):
-            order = torch.arange(x.shape[1], device=x.device)
-            if scan["reverse"][k]:
-                order = order.flip(0)
-
-            def along_path(t: Tensor, order: Tensor = order) -> Tensor:  # (b, l, c) -> (b, c, l)
-                return t[:, order].mT
-
-            inputs.append(
-                ScanInputs(
-                    path=path,
-                    order=order,
-                    u=along_path(scan["u"][k]),
-                    delta=along_path(delta[k]),
-                    A=scan["A"][k],
-                    B=along_path(scan["B"][k]),
-                    C=along_path(scan["C"][k]),
-                    D=scan["D"][k],
-                    z=along_path(z),
-                )
-            )
-        return inputs
-
-    def _project(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """The gate (b, l, d) and the arguments of `path_scan`, paths stacked on the first axis.
-
-        Nothing is flipped: the backward path convolves and scans towards smaller indices.
-        """
-        inner, gate = self.in_proj(x).chunk(2, dim=-1)
-        suffixes = ["_b" if path == "backward" else "" for path in self.paths]
-        reverse = tuple(suffix == "_b" for suffix in suffixes)
-        u = torch.stack(
-            [
-                F.silu(causal_conv1d(inner, conv.weight, conv.bias, reverse=back))
-                for conv, back in zip(self._each("conv1d", suffixes), reverse, strict=True)
-            ]
-        )
-        x_weight = torch.stack([proj.weight.mT for proj in self._each("x_proj", suffixes)])
-        projected = torch.matmul(u, x_weight[:, None])
-        step, B, C = projected.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        step_projections = self._each("dt_proj", suffixes)
-        step_weight = torch.stack([proj.weight.mT for proj in step_projections])
-        rates = [self.A_b_log if back else self.A_log for back in reverse]
-        return gate, {
-            "u": u,
-            # Without its bias, which the scan adds once, before the softplus.
-            "delta": torch.matmul(step, step_weight[:, None]),
-            "A": -torch.exp(torch.stack(rates).float()),
-            "B": B,
-            "C": C,
-            "D": torch.stack([self.D_b if back else self.D for back in reverse]),
-            "delta_bias": torch.stack([proj.bias for proj in step_projections]),
-            "reverse": reverse,
-        }
-
-    def _each(self, name: str, suffixes: list[str]) -> list[Any]:
-        return [getattr(self, name + suffix) for suffix in suffixes]
-
-    def extra_repr(self) -> str:
-        return f"mixing={self.mixing!r}"
+from mambaout.models.vim_mixer import VimMixer
 
 
 class VimBlock(nn.Module):
@@ -172,7 +46,7 @@ class VimBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Patches of ``patch_size`` pixels, one every ``stride``: (b, c, H, W) → (b, embed_dim, h, w)."""
+    """Patches of ``patch_size`` pixels, one every ``stride``: (b, c, H, W) → (b, d, h, w)."""
 
     def __init__(self, patch_size: int, stride: int, in_chans: int, embed_dim: int) -> None:
         super().__init__()
@@ -222,6 +96,8 @@ class VisionMamba(nn.Module):
         drop_path_rate: stochastic depth, growing linearly with the depth.
     """
 
+    cls_token: nn.Parameter | None
+
     def __init__(
         self,
         img_size: int | tuple[int, int] = 224,
@@ -248,7 +124,7 @@ class VisionMamba(nn.Module):
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
-        self.global_pool = _checked_pool(global_pool, class_token is not None)
+        self.global_pool = self._checked_pool(global_pool, class_token is not None)
         self.dynamic_img_size = dynamic_img_size
         self.grad_checkpointing = False
         stride = patch_size if stride is None else stride
@@ -265,14 +141,12 @@ class VisionMamba(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, n_tokens, embed_dim))
         rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
         self.layers = nn.ModuleList(
-            VimBlock(
-                embed_dim, rate, d_state=d_state, d_conv=d_conv, expand=expand, mixing=mixing
-            )
+            VimBlock(embed_dim, rate, d_state=d_state, d_conv=d_conv, expand=expand, mixing=mixing)
             for rate in rates
         )
-        self.norm_f = nn.RMSNorm(embed_dim, eps=1e-5)
+        self.norm_f: nn.Module = nn.RMSNorm(embed_dim, eps=1e-5)
         self.head_drop = nn.Dropout(drop_rate)
-        self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
+        self.head = classifier(embed_dim, num_classes)
         self.feature_info = [
             {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": stride}
             for i in range(depth)
@@ -283,12 +157,17 @@ class VisionMamba(nn.Module):
         trunc_normal_(self.pos_embed, std=0.02)
         if self.cls_token is not None:
             trunc_normal_(self.cls_token, std=0.02)
-        for block in self.layers:
-            # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
-            with torch.no_grad():
-                block.mixer.out_proj.weight /= math.sqrt(len(self.layers))
-        if isinstance(self.head, nn.Linear):
-            _init_head(self.head)
+        for mixer in self.modules():
+            if isinstance(mixer, VimMixer):
+                # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
+                with torch.no_grad():
+                    mixer.out_proj.weight /= math.sqrt(len(self.layers))
+
+    @staticmethod
+    def _checked_pool(global_pool: str | None, has_class_token: bool) -> str:
+        if global_pool is None:
+            return "token" if has_class_token else "avg"
+        return checked_pool(global_pool, *(("token", "avg") if has_class_token else ("avg",)))
 
     @property
     def class_token_index(self) -> int | None:
@@ -299,7 +178,7 @@ class VisionMamba(nn.Module):
         kept = ("A_log", "A_b_log", "D", "D_b", "pos_embed", "cls_token")
         return {name for name, _ in self.named_parameters() if name.rsplit(".")[-1] in kept}
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm's
         return {
             "stem": r"^cls_token|pos_embed|patch_embed",
             "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
@@ -314,11 +193,8 @@ class VisionMamba(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         self.num_classes = num_classes
         if global_pool is not None:
-            self.global_pool = _checked_pool(global_pool, self.cls_token is not None)
-        self.head = nn.Identity()
-        if num_classes:
-            self.head = nn.Linear(self.embed_dim, num_classes).to(self.pos_embed)
-            _init_head(self.head)
+            self.global_pool = self._checked_pool(global_pool, self.cls_token is not None)
+        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
 
     def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """A picture's tokens (b, l, d) with their positions, and the grid (h, w) of its patches."""
@@ -331,7 +207,7 @@ class VisionMamba(nn.Module):
             )
         grid = self.patch_embed.grid(height, width)
         tokens = self.patch_embed(x).flatten(2).mT
-        position = self.pos_embed
+        position: Tensor = self.pos_embed
         if self.cls_token is None:
             if grid != self.grid:
                 position = resize_grid(position, self.grid, grid)
@@ -358,7 +234,7 @@ class VisionMamba(nn.Module):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | list[int] | tuple[int, ...] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
@@ -373,6 +249,7 @@ class VisionMamba(nn.Module):
             stop_early: do not run the blocks after the last one asked for.
             output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
                 the class token among them.
+            intermediates_only: leave out the final tokens.
 
         Raises:
             ValueError: an unknown ``output_fmt``.
@@ -396,7 +273,7 @@ class VisionMamba(nn.Module):
 
     def prune_intermediate_layers(
         self,
-        indices: int | list[int] | tuple[int, ...] = 1,
+        indices: int | list[int] = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
@@ -426,16 +303,10 @@ class VisionMamba(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-@set_mixing.register
-def _(mixer: VimMixer, mixing: Mixing) -> bool:
-    mixer.mixing = mixing
-    return True
-
-
 @token_grid.register
 def _(model: VisionMamba) -> TokenGrid:
-    # The mixers' inputs: after the last block only the class token reaches the logits, so that every
-    # patch's gradient there is zero; and a norm's output is what the mixer reads.
+    # What the mixers read, not what the blocks give: after the last block only the class token
+    # reaches the logits, so that the gradient of every patch is zero there.
     targets = tuple(f"layers.{i}.norm" for i in range(len(model.layers)))
     return TokenGrid(
         layout="tokens",
@@ -461,34 +332,6 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: VisionMamba) -> d
         return state_dict  # not a square grid of this width: the strict loader names the mismatch
     resize = resize_with_class_token if extra else resize_grid
     return {**state_dict, "pos_embed": resize(position, (side, side), model.grid)}
-
-
-def _step_projection(rank: int, inner: int) -> nn.Linear:
-    """The projection to Δ, started so that softplus of its bias is log-uniform in [0.001, 0.1].
-
-    Gu & Dao 2023, section 3.6 and the authors' code.
-    """
-    projection = nn.Linear(rank, inner)
-    nn.init.uniform_(projection.weight, -(rank**-0.5), rank**-0.5)
-    step = torch.exp(torch.empty(inner).uniform_(math.log(0.001), math.log(0.1))).clamp(min=1e-4)
-    with torch.no_grad():
-        projection.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the softplus undone
-    return projection
-
-
-def _init_head(head: nn.Linear) -> None:
-    trunc_normal_(head.weight, std=0.02)
-    nn.init.zeros_(head.bias)
-
-
-def _checked_pool(global_pool: str | None, has_class_token: bool) -> str:
-    if global_pool is None:
-        return "token" if has_class_token else "avg"
-    if global_pool not in ("token", "avg", ""):
-        raise ValueError(f'global_pool must be "token", "avg" or "", got {global_pool!r}')
-    if global_pool == "token" and not has_class_token:
-        raise ValueError('global_pool="token" needs a class token, this model has none')
-    return global_pool
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:

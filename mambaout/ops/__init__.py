@@ -1,10 +1,12 @@
 """Tensors in, tensors out: the selective scan and what belongs to it."""
 
+from __future__ import annotations
+
 from mambaout.ops.causal_conv import causal_conv1d, raster_causal_mask
 from mambaout.ops.path_scan import path_scan
 from mambaout.ops.plain_scan import plain_selective_scan, scan_states
-from mambaout.ops.scan_inputs import ScanInputs
 from mambaout.ops.scan import selective_scan
+from mambaout.ops.scan_inputs import ScanInputs
 from mambaout.ops.scan_order import ScanOrder, scan_order
 
 __all__ = [

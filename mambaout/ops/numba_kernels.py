@@ -15,9 +15,11 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from mambaout.ops.numba_math import FASTMATH, LN2, ONE, ZERO, exp2, sigmoid, softplus
+from mambaout.ops.numba_math import FASTMATH, LN2, ZERO, exp2, sigmoid, softplus
 
-CHUNK = 32  # tokens whose states the backward keeps at a time; 32·16·64 floats fit the 2nd-level cache
+CHUNK = (
+    32  # tokens whose states the backward keeps at a time; 32·16·64 floats fit the 2nd-level cache
+)
 
 
 @cache
@@ -25,9 +27,7 @@ def forward_kernel(lanes: int) -> Any:
     """The forward kernel for blocks of exactly ``lanes`` channels (a compile-time constant)."""
 
     @nb.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", cache=True)
-    def forward(  # type: ignore[no-untyped-def]
-        first, last, u, step, A2, B, C, D, bias, reverse, raw, out, states, keep_states
-    ):
+    def forward(first, last, u, step, A2, B, C, D, bias, reverse, raw, out, states, keep_states):
         _, b, length, d = u.shape
         n_state = A2.shape[1]
         blocks = d // lanes
@@ -85,7 +85,7 @@ def backward_kernel(lanes: int) -> Any:
     """
 
     @nb.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", cache=True)
-    def backward(  # type: ignore[no-untyped-def]
+    def backward(
         first, last, u, step, A2, B, C, D, bias, reverse, raw, dout,
         du_out, dstep, dA, dB, dC, dD,
     ):  # fmt: skip

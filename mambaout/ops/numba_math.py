@@ -54,7 +54,7 @@ def _power_of_two(typingctx: Any, k: Any) -> Any:
 
 
 @nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
-def exp2(x):  # type: ignore[no-untyped-def]
+def exp2(x):
     """2^x for x <= 127; below 2^-126 it stays at 2^-126, which no float32 sum notices."""
     x = max(x, _LOWEST)
     k = _floor(x + _HALF)
@@ -64,7 +64,7 @@ def exp2(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
-def softplus(x):  # type: ignore[no-untyped-def]
+def softplus(x):
     """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(e) = 2 atanh(e / (2 + e))."""
     e = exp2(-abs(x) * LOG2E)
     s = e / (_TWO + e)
@@ -73,5 +73,5 @@ def softplus(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     return ONE / (ONE + exp2(-x * LOG2E))

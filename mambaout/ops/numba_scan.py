@@ -45,13 +45,11 @@ def scan(
             F.pad(t, (0, padding)) for t in (u, delta, A.mT, D, delta_bias)
         )
         A = A_t.mT
-    y: Tensor = _Scan.apply(u, delta, A, B, C, D, delta_bias, tuple(reverse), softplus)  # type: ignore[no-untyped-call]
+    y: Tensor = _Scan.apply(u, delta, A, B, C, D, delta_bias, tuple(reverse), softplus)
     return y[..., :d] if padding else y
 
 
-def states(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, reverse: Sequence[bool]
-) -> Tensor:
+def states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, reverse: Sequence[bool]) -> Tensor:
     """Every hidden state, (k, b, l, n, d) in memory order; ``delta`` is after the softplus.
 
     Not differentiable. Arguments as in `path_scan`.
@@ -66,7 +64,9 @@ def states(
     out = np.empty((k, b, length, width), np.float32)
     lanes = _lanes(width)
     jobs = k * b * (width // lanes)
-    _share(forward_kernel(lanes), jobs, *arguments, np.array(reverse), False, out, kept.numpy(), True)
+    _share(
+        forward_kernel(lanes), jobs, *arguments, np.array(reverse), False, out, kept.numpy(), True
+    )
     return kept[..., :d]
 
 
@@ -106,7 +106,7 @@ class _Scan(torch.autograd.Function):
         return out.to(u.dtype)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         u, delta, A, B, C, D, delta_bias = ctx.saved_tensors
         k, b, length, d = u.shape

@@ -59,7 +59,7 @@ def time_major_scan(
     *,
     softplus: bool,
 ) -> Tensor:
-    """`path_scan` in plain torch for any device: time first, decays computed for all tokens at once.
+    """`path_scan` in plain torch for any device: time first, the decays of all tokens at once.
 
     One fused multiply-add per token is all that is left inside the loop. Differentiable: `unbind`
     gives each token's slice a gradient of its own, where indexing would write a zero tensor of the
@@ -67,9 +67,7 @@ def time_major_scan(
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
     out_dtype = u.dtype
-    u, delta, A, B, C, D, delta_bias = (
-        t.to(dtype) for t in (u, delta, A, B, C, D, delta_bias)
-    )
+    u, delta, A, B, C, D, delta_bias = (t.to(dtype) for t in (u, delta, A, B, C, D, delta_bias))
     step = delta + delta_bias[:, None, None]
     if softplus:
         step = F.softplus(step)

@@ -1,4 +1,4 @@
-"""The selective scan behind the signature its users know; the form that runs is chosen by device."""
+"""The selective scan behind the signature its users know; the device chooses its form."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def check_scan_shapes(
 
 
 def grouped(matrix: Tensor, u: Tensor) -> Tensor:
-    """B or C in any of its three shapes as (b, g, n, l): group j serves channels j·d/g … (j+1)·d/g."""
+    """B or C in any of its shapes as (b, g, n, l): group j serves channels j·d/g … (j+1)·d/g."""
     if matrix.ndim == 4:
         return matrix
     if matrix.ndim == 3:

@@ -12,6 +12,7 @@ import timm
 import torch
 from torch import nn
 
+from mambaout.evaluation.cost import cost
 from mambaout.models.mixing import Mixing, with_mixing
 from mambaout.training.config import Recipe
 from mambaout.training.data import Dataset
@@ -32,11 +33,9 @@ def card(
     device: torch.device,
 ) -> dict[str, Any]:
     """The card of ``result``, ready for JSON; ``score`` and ``file`` are those of the export."""
-    from mambaout.evaluation.cost import cost
-
     model = result.model
     pictures = timm.data.resolve_model_data_config(model)
-    counted = cost(model, recipe.final_size)
+    counted = cost(model, (3, recipe.final_size, recipe.final_size))
     return {
         "name": name,
         "model": recipe.model,

@@ -33,10 +33,11 @@ def check_features(name, image, as_map=lambda features: features, **config):
     for feature_cls in ("getter", "hook"):
         extractor = build(features_only=True, out_indices=indices, feature_cls=feature_cls)
         with torch.no_grad():
-            for got, expected in zip(extractor(image), maps, strict=True):
-                if feature_cls == "hook":
-                    got = as_map(got)
-                assert torch.equal(got, expected)
+            got = extractor(image)
+        if feature_cls == "hook":
+            got = [as_map(features) for features in got]
+        for features, expected in zip(got, maps, strict=True):
+            assert torch.equal(features, expected)
     pruned = build(features_only=True, out_indices=(0,))
     assert sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in model.parameters())
     assert len(pruned(image)) == 1
@@ -77,9 +78,7 @@ def check_learning(model, image, checkpointed):
     assert [n for n, g in plain.items() if g is None or not g.any()] == []
     model.set_grad_checkpointing()
     calls = []
-    handle = model.get_submodule(checkpointed).register_forward_hook(
-        lambda *_: calls.append(1)
-    )
+    handle = model.get_submodule(checkpointed).register_forward_hook(lambda *_: calls.append(1))
     torch.testing.assert_close(gradients(), plain)
     handle.remove()
     assert len(calls) == 2  # once on the way there, once on the way back

@@ -46,7 +46,8 @@ def test_causal_attention_never_looks_ahead(prefix, config, fused):
     patches = causal[prefix:, prefix:]
     assert patches.triu(1).max() == 0
     assert (patches + torch.ones(LENGTH, LENGTH).triu(1)).min() > 1e-5
-    assert (causal[prefix:, :prefix] == 0).all()  # or the future would come in through the class token
+    # Or the future would come in through the class token.
+    assert (causal[prefix:, :prefix] == 0).all()
     assert (causal[:prefix] > 1e-5).all()
 
 
@@ -155,9 +156,7 @@ def test_the_class_token_is_left_out_of_the_grid():
 
 class TestMiniature:
     def test_is_as_large_as_vim_atto(self):
-        ours, vim = (
-            timm.create_model(name, num_classes=24) for name in ("vit_atto", "vim_atto")
-        )
+        ours, vim = (timm.create_model(name, num_classes=24) for name in ("vit_atto", "vim_atto"))
         count, vims = (sum(p.numel() for p in model.parameters()) for model in (ours, vim))
         assert abs(count / vims - 1) < 0.1
         assert token_grid(ours).grid == token_grid(vim).grid == (16, 16)

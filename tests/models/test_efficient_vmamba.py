@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mambaout import with_mixing
 from mambaout.models import token_grid
 from mambaout.models.efficient_vmamba import AtrousScan, EfficientVMamba
+from mambaout.models.staged import to_nchw
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import redrawn
 from tests.models.citizen import check_features, check_head, check_learning
@@ -91,7 +92,7 @@ def test_has_no_causal_form_and_says_why():
 
 def test_is_at_home_in_timm():
     image = torch.randn(2, 3, 64, 64)
-    check_features("efficientvmamba_tiny", image, dims=16, depths=(1, 1, 2, 1))
+    check_features("efficientvmamba_tiny", image, to_nchw(), dims=16, depths=(1, 1, 2, 1))
     check_head(EfficientVMamba(**SMALL), image)
     for block in ("layers.0.blocks.0.norm", "layers.2.2.conv_dw"):
         check_learning(EfficientVMamba(drop_path_rate=0.1, **SMALL), image, block)

@@ -10,12 +10,9 @@ import torch.nn.functional as F
 from mambaout import with_mixing
 from mambaout.models import token_grid
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.models.local_vim import (
-    LocalVim,
-    LocalVimMixer,
-    RotaryPosition,
-    checkpoint_filter_fn,
-)
+from mambaout.models.local_vim import LocalVim, checkpoint_filter_fn
+from mambaout.models.local_vim_mixer import LocalVimMixer
+from mambaout.models.rotary import RotaryPosition
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import redrawn
 from tests.models.citizen import check_features, check_head, check_learning
@@ -163,7 +160,8 @@ class TestScanInputs:
             assert inputs.order[4] == 4  # the class token, at the same step of every direction
             assert set(inputs.order.tolist()) >= set(range(10))
             lengths.append(len(inputs.order))
-        assert lengths == [10, 10, 17, 50]  # windows filled up to 4 x 4 and 7 x 7, and the class token
+        # The windows fill up 4 x 4 and 7 x 7 tokens; the class token comes on top.
+        assert lengths == [10, 10, 17, 50]
 
 
 class TestRotaryPosition:

@@ -11,6 +11,7 @@ from mambaout import with_mixing
 from mambaout.models import token_grid
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.local_vmamba import LocalScan, LocalVMamba
+from mambaout.models.staged import to_nchw
 from mambaout.models.weights import declared_weights
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import jacobian_by_token, redrawn
@@ -124,7 +125,7 @@ def test_takes_pictures_of_any_size():
 def test_is_at_home_in_timm():
     image = torch.randn(2, 3, 32, 48)
     small_tiny = {"directions": DIRECTIONS, "depths": (1, 1), "dims": (16, 24), "d_state": 4}
-    check_features("localvmamba_tiny", image, **small_tiny)
+    check_features("localvmamba_tiny", image, to_nchw(), **small_tiny)
     check_head(small(), image)
     check_learning(small(drop_path_rate=0.1), image, "layers.1.blocks.0.norm")
     assert token_grid(small()).default_target == "layers.0.blocks"

@@ -11,7 +11,8 @@ from mambaout import with_mixing
 from mambaout.models import token_grid
 from mambaout.models.attention import MixingAttention
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.models.mamba_vision import MambaVision, MambaVisionMixer, WindowBlocks
+from mambaout.models.mamba_vision import MambaVision
+from mambaout.models.mamba_vision_blocks import MambaVisionMixer, WindowBlocks
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import jacobian_by_token, redrawn
 from tests.models.citizen import check_features, check_head, check_learning
@@ -174,6 +175,17 @@ class TestWindows:
 
 
 @torch.no_grad()
+def test_layer_scale_multiplies_what_is_added():
+    scaled = redrawn(timm.create_model("mambavision_tiny", **SMALL)).levels[2].blocks[0]
+    tokens = torch.randn(1, 16, 32)
+    after_mixer = tokens + scaled.gamma_1 * scaled.mixer(scaled.norm1(tokens))
+    expected = after_mixer + scaled.gamma_2 * scaled.mlp(scaled.norm2(after_mixer))
+    torch.testing.assert_close(scaled(tokens), expected)
+    plain = timm.create_model("mambavision_tiny", **SMALL | {"layer_scale": None})
+    assert plain.levels[2].blocks[0].gamma_1 is None
+
+
+@torch.no_grad()
 def test_scan_inputs_are_what_the_scan_computes_with():
     mixer = redrawn(MambaVisionMixer(32))
     x = torch.randn(2, 9, 32)
@@ -211,5 +223,5 @@ def test_is_a_citizen_of_timm():
 
 def test_another_output_format_is_refused():
     model = timm.create_model("mambavision_tiny", **SMALL)
-    with pytest.raises(ValueError, match='output_fmt must be "NCHW", got \'NHWC\''):
+    with pytest.raises(ValueError, match="output_fmt must be \"NCHW\", got 'NHWC'"):
         model.forward_intermediates(torch.randn(1, 3, 64, 64), output_fmt="NHWC")

@@ -1,4 +1,4 @@
-"""PlainMamba: the authors' numbers, its walks and its two departures, the manners of a timm model."""
+"""PlainMamba: the authors' numbers, its walks, its two departures, the manners of a timm model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import torch.nn.functional as F
 from mambaout import with_mixing
 from mambaout.models import token_grid
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.models.plain_mamba import (
-    PlainMamba,
-    PlainMambaMixer,
-    checkpoint_filter_fn,
-    serpentine,
-)
+from mambaout.models.plain_mamba import PlainMamba, checkpoint_filter_fn
+from mambaout.models.plain_mamba_mixer import PlainMambaMixer, serpentine
 from mambaout.models.position import resize_grid
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import redrawn
@@ -159,7 +155,7 @@ def test_pictures_of_any_size():
 
 @torch.no_grad()
 def test_positions_for_another_grid_are_the_same_in_the_file_and_on_the_fly():
-    small, _, tensors = recorded()
+    small, _, _ = recorded()
     config = {"num_classes": 10, "embed_dim": 48, "depth": 4, "depthwise_layers": (0,)}
     large = PlainMamba(img_size=96, **config).eval()
     large.load_state_dict(checkpoint_filter_fn(small.state_dict(), large))

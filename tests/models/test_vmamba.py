@@ -1,4 +1,4 @@
-"""VMamba: the authors' numbers and names, its paths, its causal form, the manners of a timm model."""
+"""VMamba: the authors' numbers and names, its paths and causal form, the manners of timm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mambaout import with_mixing
 from mambaout.models import share_weights, token_grid
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.models.staged import PatchMerging
+from mambaout.models.staged import PatchMerging, to_nchw
 from mambaout.models.vmamba import PATHS, CrossScan, VMamba, checkpoint_filter_fn
 from mambaout.ops import plain_selective_scan
 from tests.models.causality import jacobian_by_token, redrawn
@@ -174,6 +174,14 @@ def _in_raster_order(t, order):
     return placed
 
 
+def test_steps_start_log_uniform_between_a_thousandth_and_a_tenth():
+    steps = F.softplus(CrossScan(256).dt_projs_bias.detach()).log10()
+    assert steps.min() >= -3.001
+    assert steps.max() <= -0.999
+    assert abs(steps.mean() + 2) < 0.1
+    assert abs(steps.std() - 2 / 12**0.5) < 0.1
+
+
 def test_paths_go_by_rows_and_by_columns_from_either_end():
     mixer = CrossScan(16)
     orders = {s.path: s.order.tolist() for s in mixer.scan_inputs(torch.randn(1, 2, 3, 16))}
@@ -268,7 +276,7 @@ def test_constructor_says_the_same_as_the_switch():
 
 
 def test_is_at_home_in_timm():
-    check_features("vmamba_atto", torch.randn(2, 3, 64, 96))
+    check_features("vmamba_atto", torch.randn(2, 3, 64, 96), to_nchw())
     check_head(timm.create_model("vmamba_atto"), torch.randn(2, 3, 64, 64))
     for config in (FIRST, SECOND):
         check_learning(
