@@ -9,7 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ScanInputs:
-    """The arguments of one selective scan, all in scan order, with where each token came from."""
+    """The arguments of one selective scan, all in scan order, with where each token came from.
+
+    A step whose position lies just past the last token is at no token: some families fill up windows
+    with zeros and scan those too. In families whose gate multiplies the sum of several paths, ``z`` is
+    that gate, the same for each path.
+    """
 
     path: str  # the path's name in its family: "forward", "backward", …
     order: Tensor  # (l,) int64; order[t] is the position on the token axis visited at step t

@@ -1,0 +1,7 @@
+"""Numbers about models: what they cost."""
+
+from __future__ import annotations
+
+from mambaout.evaluation.cost import Cost, cost
+
+__all__ = ["Cost", "cost"]
