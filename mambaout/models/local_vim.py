@@ -222,7 +222,7 @@ class LocalVim(nn.Module):
         if self.cls_token is not None:
             resize = resize_with_class_token
             middle = tokens.shape[1] // 2
-            class_token = self.cls_token.expand(len(tokens), -1, -1)
+            class_token = self.cls_token.expand(tokens.shape[0], -1, -1)
             tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
         position: Tensor = self.pos_embed
         if grid != self.grid:

@@ -75,7 +75,7 @@ class LocalScan(GridScan):
         walks = self._walks(height, width, y.device)
         maps = torch.stack([walk.back(path) for walk, path in zip(walks, y, strict=True)])
         gated: Tensor = self.multi_scan["attn"](maps).sum(0)
-        return gated.view(len(gated), height, width, -1)
+        return gated.view(gated.shape[0], height, width, -1)
 
     def extra_repr(self) -> str:
         return f"paths={self.paths}"

@@ -213,7 +213,7 @@ class VisionMamba(nn.Module):
                 position = resize_grid(position, self.grid, grid)
         else:
             middle = tokens.shape[1] // 2
-            class_token = self.cls_token.expand(len(tokens), -1, -1)
+            class_token = self.cls_token.expand(tokens.shape[0], -1, -1)
             tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
             if grid != self.grid:
                 position = resize_with_class_token(position, self.grid, grid)

@@ -17,6 +17,7 @@ from typing import get_type_hints
 import torch
 
 from mambaout.errors import MambaOutError
+from mambaout.models.checkpoints import file_sha256
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import load_dataset
 from mambaout.training.export import export
@@ -81,6 +82,7 @@ HELP = {
     "precision": "float32 or bfloat16 (autocast)",
     "limit_train": "use only this many training pictures, 0: all",
     "seed": "of weights, order and augmentation",
+    "init": "start from these weights (a file exported before) instead of random ones",
 }
 
 
@@ -99,7 +101,13 @@ def run(options: argparse.Namespace) -> None:
     """Train as ``options`` say."""
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
+    start = Path(options.init) if options.init else None
+    chosen = {field.name: getattr(options, field.name) for field in fields(Recipe)}
+    if start is not None:
+        if not start.is_file():
+            raise TrainingError(f"--init must name a file of weights, {start} is none")
+        chosen["init"] = file_sha256(start)
+    recipe = Recipe(**chosen)
     device = _device(options.device)
     tag = options.tag + ("_causal" if recipe.mixing == "causal" else "")
     out = options.out or Path("runs") / f"{recipe.model}.{tag}"
@@ -114,12 +122,15 @@ def run(options: argparse.Namespace) -> None:
         data,
         out,
         device=device,
+        start=start,
         evaluate_every=options.evaluate_every,
         further=not options.as_it_is,
         report=_report,
     )
     if options.export:
-        paths = export(result, recipe, data, options.export, tag, half=options.half, device=device)
+        paths = export(
+            result, recipe, data, options.export, tag, start=start, half=options.half, device=device
+        )
         _report(f"wrote {', '.join(str(path) for path in paths)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from pathlib import Path
@@ -13,13 +12,11 @@ import torch
 from torch import nn
 
 from mambaout.evaluation.cost import cost
+from mambaout.evaluation.interval import wilson_interval
 from mambaout.models.mixing import Mixing, with_mixing
 from mambaout.training.config import Recipe
 from mambaout.training.data import Dataset
 from mambaout.training.loop import Result, Score, evaluate
-
-WILSON_Z = 1.959964
-"""Quantile of the normal distribution for a 95 % interval."""
 
 
 def card(
@@ -31,6 +28,7 @@ def card(
     *,
     file: dict[str, Any],
     device: torch.device,
+    start: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The card of ``result``, ready for JSON; ``score`` and ``file`` are those of the export."""
     model = result.model
@@ -61,6 +59,7 @@ def card(
         "epochs": len(result.history),
         "seed": recipe.seed,
         "recipe": recipe.as_dict(),
+        "start": None if start is None else _beginning(start),
         "weights": "exponential moving average of the trained weights",
         "hardware": hardware(device),
         "software": f"torch {torch.__version__}, timm {timm.__version__}",
@@ -69,15 +68,10 @@ def card(
     }
 
 
-def wilson_interval(hits: int, count: int) -> list[float]:
-    """95 % interval [low, high] of a share of ``count`` independent pictures (Wilson 1927).
-
-    Its ends stay inside [0, 1], also for 0 or ``count`` hits, where the share ± 2 sigma is a point.
-    """
-    share, z2 = hits / count, WILSON_Z**2
-    spread = math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    ends = (share + z2 / (2 * count) + sign * WILSON_Z * spread for sign in (-1, 1))
-    return [min(1.0, max(0.0, end / (1 + z2 / count))) for end in ends]
+def _beginning(card: dict[str, Any]) -> dict[str, Any]:
+    """What a reader needs to make the weights again that training began with."""
+    kept = ("sha256", "recipe", "start", "epochs", "seconds", "hardware", "software", "val_top1")
+    return {key: card.get(key) for key in kept}
 
 
 def describe(data: Dataset, recipe: Recipe) -> str:

@@ -38,7 +38,7 @@ def markdown(card: dict[str, Any]) -> str:
             f"SHA-256 `{card['sha256']}`."
         ),
         "## Recipe",
-        f"    {_command(card['recipe'])}",
+        *_commands(card),
         (
             f"{epochs} in {card['seconds'] / 60:.0f} minutes on {card['hardware']}; "
             f"{card['software']}. The weights are the {card['weights']}."
@@ -64,13 +64,25 @@ def _accuracy(card: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def _commands(card: dict[str, Any]) -> list[str]:
+    """The command lines that made the weights, the first one first."""
+    start = card.get("start")
+    if not start:
+        return [f"    {_command(card['recipe'])}"]
+    then = (
+        f"and then, from the weights that gave ({start['val_top1']:.2%} top-1 after "
+        f"{start['epochs']} epochs, {start['seconds'] / 60:.0f} minutes on {start['hardware']}):"
+    )
+    return [*_commands(start), then, f"    {_command(card['recipe'])}"]
+
+
 def _command(recipe: dict[str, Any]) -> str:
     """The command line that sets what differs from the defaults."""
     options = [f"--model {recipe['model']}", "--data FOLDER"]
     options += [
-        f"--{field.name.replace('_', '-')} {recipe[field.name]}"
+        f"--{field.name.replace('_', '-')} {'FILE' if field.name == 'init' else recipe[field.name]}"
         for field in fields(Recipe)
-        if field.name != "model" and recipe[field.name] != field.default
+        if field.name != "model" and recipe.get(field.name, field.default) != field.default
     ]
     return " ".join(["python -m mambaout.training", *options])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -31,7 +30,8 @@ class Recipe:
 
     Two runs with equal recipes on equal pictures give equal weights: bit for bit on a CPU with one
     thread. Learning rate: linear from 0 over ``warmup_epochs``, then half a cosine to
-    ``min_lr``, set at each step.
+    ``min_lr``, set at each step. ``init`` is the SHA-256 of the weights to start from; without one
+    they are drawn from ``seed``.
     """
 
     model: str
@@ -56,6 +56,7 @@ class Recipe:
     precision: Precision = "float32"
     limit_train: int = 0
     seed: int = 0
+    init: str = ""
 
     def __post_init__(self) -> None:
         if self.mixing not in get_args(Mixing):
@@ -122,12 +123,3 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The entries in which two recipes differ, as readable lines."""
-    return [
-        f"{key}: {stored.get(key)!r} there, {wanted.get(key)!r} now"
-        for key in sorted(set(stored) | set(wanted))
-        if stored.get(key) != wanted.get(key)
-    ]

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from mambaout.evaluation.files import atomically, write_json, write_text
 from mambaout.training.card import card
 from mambaout.training.card_text import markdown
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import Dataset
 from mambaout.training.loop import Result, evaluate
-from mambaout.training.state import atomically, write_json, write_text
 
 HALF_TOLERANCE = 0.001
 """Largest change of top-1 (share of pictures) for which float16 weights are accepted."""
@@ -30,12 +30,15 @@ def export(
     folder: Path,
     tag: str,
     *,
+    start: Path | None = None,
     half: bool,
     device: torch.device,
 ) -> tuple[Path, ...]:
     """Write ``<model>.<tag>.safetensors`` with its card (.json, .md), and add it to manifest.json.
 
     The figures on the card are measured on the weights as they are in the file.
+
+    ``start`` names the weights that training began with; their card lies beside them.
 
     Raises:
         TrainingError: ``half`` is asked for and moves top-1 by more than 0.1 points.
@@ -62,7 +65,9 @@ def export(
     atomically(weights, lambda partial: partial.write_bytes(content))
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     about = {"file": weights.name, "dtype": str(dtype).removeprefix("torch."), **entry}
-    written = card(name, result, recipe, data, score, file=about, device=device)
+    # The card of the weights it all began with, read before this one may take its place.
+    beginning = json.loads(start.with_suffix(".json").read_text("utf-8")) if start else None
+    written = card(name, result, recipe, data, score, file=about, device=device, start=beginning)
     write_json(folder / f"{name}.json", written)
     write_text(folder / f"{name}.md", markdown(written))
     manifest = folder / "manifest.json"

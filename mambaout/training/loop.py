@@ -17,6 +17,7 @@ from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from mambaout.models.checkpoints import load_checkpoint
 from mambaout.training.augment import augment, mixed, normalise, step_seed
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import Dataset, Split
@@ -71,12 +72,14 @@ def train(
     out: Path,
     *,
     device: torch.device,
+    start: Path | None = None,
     evaluate_every: int = 5,
     further: bool = True,
     report: Report,
 ) -> Result:
     """Train ``recipe`` on ``data``, going on from the run in ``out`` where there is one.
 
+    Without a run in ``out``, training begins with the weights in ``start``, where that is given.
     The state in ``out`` is replaced after every epoch, so a killed run loses at most one. With
     ``further=False`` the result is what the run in ``out`` has reached.
 
@@ -86,7 +89,7 @@ def train(
             longer a number.
     """
     data = replace(data, train=data.train.to(device), val=data.val.to(device))
-    trainee = Trainee(recipe, data, device)
+    trainee = Trainee(recipe, data, device, start)
     state = load_state(out, recipe, data.digest)
     if state is not None:
         trainee.restore(state)
@@ -115,7 +118,9 @@ def train(
 class Trainee:
     """A model in training: its weights, their moving average, and AdamW's moments."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, data: Dataset, device: torch.device, start: Path | None = None
+    ) -> None:
         self.recipe, self.data, self.device = recipe, data, device
         self.steps = len(data.train) // recipe.batch_size
         if self.steps == 0:
@@ -131,7 +136,10 @@ class Trainee:
                 f"bfloat16 on a CPU needs pictures of at least 32 pixels, got {smallest}; "
                 f"use --precision float32"
             )
-        self.model = build(recipe, len(data.classes)).to(device)
+        self.model = build(recipe, len(data.classes))
+        if start is not None:
+            load_checkpoint(self.model, start)
+        self.model.to(device)
         self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay, use_warmup=True)
         self.optimizer = create_optimizer_v2(
             self.model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True

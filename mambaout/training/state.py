@@ -1,17 +1,16 @@
-"""What a killed run needs to go on, and writing files that are whole or not there."""
+"""What a killed run needs to go on."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mambaout.training.config import Recipe, TrainingError, differences
+from mambaout.evaluation.files import atomically, differences, write_text
+from mambaout.training.config import Recipe, TrainingError
 
 LAST = "last.pt"
 
@@ -60,26 +59,3 @@ def load_state(out: Path, recipe: Recipe, digest: str) -> RunState | None:
             f"choose another --out, or delete that folder to start over"
         )
     return RunState(**stored)
-
-
-def atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """``write`` to a neighbour of ``path``, then rename: readers see the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text``."""
-    atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace ``path`` by ``value`` as indented JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

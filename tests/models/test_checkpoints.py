@@ -96,6 +96,21 @@ def test_safetensors(tmp_path, vim, tensors, prefix):
     assert loaded(vim, tensors)
 
 
+@pytest.mark.parametrize("spelled", [b"\x80", b"PK", b" <"], ids=["pickle", "zip", "web page"])
+def test_safetensors_whose_length_spells_another_format(tmp_path, vim, tensors, spelled):
+    """Such a file begins with the length of its header, which may be any number."""
+    path = tmp_path / "weights.safetensors"
+    save_file(tensors, path)
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    length = int.from_bytes(spelled, "little")
+    while length < end:
+        length += 256 ** len(spelled)
+    padded = length.to_bytes(8, "little") + content[8:end].ljust(length) + content[end:]
+    assert padded.startswith(spelled)
+    assert load_checkpoint(vim, write(path, padded)).matched == 143
+
+
 def test_loaded_weights_decide_the_logits(vim, tensors):
     image = torch.randn(1, 3, 64, 64)
     other = timm.create_model("vim_atto").eval()

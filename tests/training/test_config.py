@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mambaout.training.config import Recipe, TrainingError, differences
+from mambaout.training.config import Recipe, TrainingError
 
 
 def test_sizes_are_shares_of_the_epochs():
@@ -64,7 +64,3 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine():
 
 def test_no_warm_up_starts_at_the_full_rate():
     assert Recipe(model="m", warmup_epochs=0, lr=0.5).learning_rate(0, 10) == pytest.approx(0.5)
-
-
-def test_differences_name_the_entry_and_both_values():
-    assert differences({"lr": 1, "seed": 0}, {"lr": 2, "seed": 0}) == ["lr: 1 there, 2 now"]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,6 @@ import mambaout.training.export
 from mambaout.models import with_mixing
 from mambaout.training.__main__ import main
 from mambaout.training.augment import normalise
-from mambaout.training.card import wilson_interval
 from mambaout.training.config import TrainingError
 from mambaout.training.data import load_dataset
 from mambaout.training.export import export
@@ -152,18 +150,6 @@ def with_constant_answer(model, data):
     return model
 
 
-def test_wilsons_interval_solves_its_equation():
-    for hits, count in ((0, 50), (7, 50), (25, 50), (50, 50), (612, 1200)):
-        share = hits / count
-        for end in wilson_interval(hits, count):
-            if 0 < end < 1:
-                sigma = math.sqrt(end * (1 - end) / count)
-                assert abs(share - end) == pytest.approx(1.959964 * sigma, abs=1e-6)
-    assert wilson_interval(0, 50)[0] == 0
-    assert 0 < wilson_interval(0, 50)[1] < 0.1
-    assert wilson_interval(50, 50)[1] == pytest.approx(1)
-
-
 def test_the_command_trains_exports_and_goes_on(pictures, tmp_path, capsys):
     command = [
         *("--model=test_mambaout", "--classes=all", f"--data={pictures}", "--epochs=1"),
@@ -182,3 +168,27 @@ def test_the_command_trains_exports_and_goes_on(pictures, tmp_path, capsys):
 def test_the_command_says_in_a_sentence_what_is_wrong(tmp_path, capsys):
     assert main(["--model=test_mambaout", f"--data={tmp_path}", f"--out={tmp_path}"]) == 2
     assert capsys.readouterr().err.startswith("error: no train pictures")
+
+
+def test_a_second_run_goes_on_from_exported_weights_and_says_so(finished, pictures, tmp_path):
+    first = exported(finished, tmp_path / "first")
+    common = ["--model", "test_mambaout", "--data", str(pictures), "--classes", "all"]
+    common += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run")]
+    common += ["--epochs", "1", "--batch-size", "12", "--sizes", "32:1", "--lr", "0"]
+    common += ["--min-lr", "0", "--weight-decay", "0", "--tag", "colours"]
+    common += ["--export", str(tmp_path / "second"), "--init", str(first)]
+    assert main(common) == 0
+    second = tmp_path / "second" / first.name
+    before, after = load_file(first), load_file(second)
+    assert all(torch.equal(before[name], after[name]) for name in before)  # at learning rate 0
+    card = card_of(second)
+    assert card["recipe"]["init"] == card["start"]["sha256"] == card_of(first)["sha256"]
+    text = second.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.count("python -m mambaout.training") == 2
+    assert "--init FILE" in text
+
+
+def test_weights_to_start_from_must_exist(pictures, tmp_path, capsys):
+    arguments = ["--model", "test_mambaout", "--data", str(pictures), "--out", str(tmp_path)]
+    assert main([*arguments, "--init", str(tmp_path / "none.safetensors")]) == 2
+    assert "none.safetensors is none" in capsys.readouterr().err

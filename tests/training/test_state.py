@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mambaout.training.config import TrainingError
-from mambaout.training.state import RunState, atomically, load_state, save_state
+from mambaout.training.state import RunState, load_state, save_state
 
 
 @pytest.fixture
@@ -36,17 +36,3 @@ def test_other_pictures_are_refused(state, recipe, tmp_path):
     save_state(tmp_path, state, recipe, "digest")
     with pytest.raises(TrainingError, match="data: 'digest' there, 'other' now"):
         load_state(tmp_path, recipe, "other")
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fails(partial):
-        partial.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        atomically(path, fails)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "old"
