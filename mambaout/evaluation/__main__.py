@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         evaluate(options)
-    except MambaOutError as error:
+    except (MambaOutError, OSError) as error:  # a full disk, a folder that may not be written to
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:

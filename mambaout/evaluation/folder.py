@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from timm.data import ImageNetInfo
 
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.picture_files import (
@@ -26,7 +28,7 @@ class LabelledFolder:
         layout: which of the known layouts it has, in words.
         pictures: sorted by class and name.
         classes: what the pictures are labelled with, sorted: mostly names of folders.
-        names: class -> "name, synonym, ...", where the data set has such a table.
+        names: class -> "name, synonym, ...", from the data set's table or ImageNet-1k's.
         wordnet_numbers: class -> the ImageNet classes it means, where the layout says so.
         digest: sha256 over the names, sizes and classes of all pictures.
     """
@@ -69,12 +71,20 @@ def read_folder(folder: Path) -> LabelledFolder:
         )
     pictures.sort(key=lambda picture: (picture.classes, picture.name))
     lines = "\n".join(f"{p.fingerprint} {' '.join(p.classes)}" for p in pictures)
+    classes = sorted({name for picture in pictures for name in picture.classes})
     return LabelledFolder(
         name=(root or folder).resolve().name,
         layout=layout,
         pictures=tuple(pictures),
-        classes=tuple(sorted({name for picture in pictures for name in picture.classes})),
-        names=class_names(folder),
+        classes=tuple(classes),
+        names=_imagenet_names(classes) | class_names(folder),
         wordnet_numbers=wordnet_numbers,
         digest=hashlib.sha256(lines.encode()).hexdigest(),
     )
+
+
+def _imagenet_names(classes: Sequence[str]) -> dict[str, str]:
+    """Names of the classes that are WordNet numbers of ImageNet-1k."""
+    info = ImageNetInfo("imagenet-1k")
+    known = set(info.label_names())
+    return {name: info.label_name_to_description(name) for name in classes if name in known}

@@ -45,7 +45,8 @@ class ModelClasses:
         for output, (label, text) in enumerate(
             zip(self.vocabulary.labels, self.descriptions, strict=True)
         ):
-            for name in (label, text, *text.split(",")):
+            synonyms = text.partition(":")[0]  # without the definition that tells namesakes apart
+            for name in (label, *synonyms.split(",")):
                 found.setdefault(_spelling(name), set()).add(output)
         return {name: tuple(sorted(outputs)) for name, outputs in found.items()}
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# before torch is imported: on a busy machine spinning OpenMP threads cost a factor of ten and more
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-
 import argparse
 import sys
 from collections.abc import Sequence
