@@ -11,9 +11,9 @@ from torch import Tensor
 class ScanInputs:
     """The arguments of one selective scan, all in scan order, with where each token came from.
 
-    A step whose position lies just past the last token is at no token: some families fill up windows
-    with zeros and scan those too. In families whose gate multiplies the sum of several paths, ``z`` is
-    that gate, the same for each path.
+    A step whose position lies just past the last token is at no token: some families fill up
+    windows with zeros and scan those too. Where a gate multiplies the sum of several paths, ``z``
+    is that gate, the same for each path.
     """
 
     path: str  # the path's name in its family: "forward", "backward", …

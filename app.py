@@ -1,0 +1,39 @@
+"""Build the page and launch it: `python app.py [--host H] [--port P] [--device D] [--offline]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+
+from app import environment
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line; None for that of this process."""
+    parser = argparse.ArgumentParser(description="MambaOut beside visual Mamba, live.")
+    parser.add_argument("--host", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 7860 or the next)")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where models run"
+    )
+    parser.add_argument("--offline", action="store_true", help="never download weights")
+    return parser.parse_args(arguments)
+
+
+chosen = options() if __name__ == "__main__" else options([])
+if chosen.offline:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+environment.prepare()
+
+# After the environment that gradio and the Hub's client read while they are imported.
+from app.store import ModelStore  # noqa: E402
+from app.ui import build_demo, launch_kwargs  # noqa: E402
+from app.warm_up import warm_up  # noqa: E402
+
+store = ModelStore(chosen.device, offline=chosen.offline)
+demo = build_demo(store)
+
+if __name__ == "__main__":
+    threading.Thread(target=warm_up, args=(store,), daemon=True).start()
+    demo.launch(server_port=chosen.port, **launch_kwargs(chosen.host))

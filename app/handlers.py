@@ -1,0 +1,283 @@
+"""What the page shows, computed from what the visitor chose: plain functions, no components.
+
+Each returns or yields values by the name of the place they belong to (`PLACES`); `app.ui` puts them
+there. A generator's last value holds every place, so that whoever sees only that one sees all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app import markup, text
+from app.compare import Comparison, Side, Stage, compare, explain_again, explain_class
+from app.render import Scale, overlay
+from app.store import ModelStore
+from mambaout.explain import PathTrace, ScanTrace
+from mambaout.models import Mixing
+
+Values = dict[str, Any]
+
+PLACES = (
+    "status", "result", "verdict", "caution",
+    "left_head", "right_head", "left_answer", "right_answer",
+    "left_change", "right_change", "left_facts", "right_facts",
+    "heat_heading", "left_heat", "right_heat", "left_heat_caption", "right_heat_caption",
+    "heat_legend",
+    "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
+    "scan_heading",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what it shows, in words."""
+
+    image: Image.Image
+    alt: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a chooser offers now, and what it stands on."""
+
+    value: Any
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """How the visitor wants the maps drawn; none of it needs the models."""
+
+    shared_scale: bool = True
+    layer: int = 1  # counted from 1
+    path: str = "forward"
+    quantity: str = "delta"
+
+
+def ask_both(
+    store: ModelStore,
+    picture: Image.Image | None,
+    names: tuple[str, str],
+    mixing: Mixing,
+    method: str,
+    view: View,
+    notes: tuple[str, ...] = (),
+) -> Iterator[Values]:
+    """Compare two models on a picture and fill the page step by step.
+
+    `notes` is what there is to say about the picture itself, one sentence each.
+    """
+    if picture is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    if not all(store.holds(name) for name in names):
+        yield _blank()  # what is shown would otherwise stand beside a download for minutes
+    yield from _stages(compare(store, picture, names, mixing, method), None, view, start, notes)
+
+
+def explain_row(
+    store: ModelStore, shown: Comparison | None, chosen: int, label: str, view: View
+) -> Iterator[Values]:
+    """Explain, on both sides, the class in the row that was selected on side `chosen`."""
+    if shown is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    yield from _stages(explain_class(store, shown, chosen, label), shown, view, start)
+
+
+def explain_by(
+    store: ModelStore, shown: Comparison | None, method: str, view: View
+) -> Iterator[Values]:
+    """Draw the heat maps by another method, for the same classes."""
+    if shown is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    yield from _stages(explain_again(store, shown, method), shown, view, start)
+
+
+def _stages(
+    stages: Iterator[Stage],
+    shown: Comparison | None,
+    view: View,
+    start: float,
+    notes: tuple[str, ...] = (),
+) -> Iterator[Values]:
+    for comparison, status in stages:
+        if status:
+            yield {"status": markup.escaped(status)} | _changed(shown, comparison, view)
+            shown = comparison
+        else:
+            done = " ".join([text.done(time.perf_counter() - start), *notes])
+            yield page(comparison, view) | {"status": markup.escaped(done)}
+
+
+def page(comparison: Comparison, view: View) -> Values:
+    """Every place but the status line."""
+    values = {"result": comparison, **_verdict(comparison), **heat_maps(comparison, view)}
+    for index in (0, 1):
+        values |= _answer(comparison, index)
+    return values | scan_maps(comparison, view)
+
+
+def _changed(old: Comparison | None, new: Comparison, view: View) -> Values:
+    """The places whose content came with the last step."""
+    values: Values = {}
+
+    def differs(*names: str) -> list[int]:
+        return [
+            i
+            for i, side in enumerate(new.sides)
+            if any(
+                getattr(side, name) is not (getattr(old.sides[i], name) if old else None)
+                and getattr(side, name) not in {None, ""}
+                for name in names
+            )
+        ]
+
+    for index in differs("answer", "error"):
+        values |= _answer(new, index) | _verdict(new)
+    # One of two maps would change its colours when the other one joins its scale.
+    if differs("heat", "no_heat") and all(s.heat or s.no_heat or s.error for s in new.sides):
+        values |= heat_maps(new, view)
+    return values
+
+
+def _blank() -> Values:
+    blank = dict.fromkeys(PLACES, "")
+    empty = ("answer", "heat", "scan")
+    return (
+        blank
+        | {f"{side}_{name}": None for side in markup.SIDES for name in empty}
+        | {"result": None, "layer": None, "path": None, "status": text.WORKING}
+        | {"heat_heading": markup.heat_heading(None), "scan_heading": markup.scan_heading()}
+    )
+
+
+def _verdict(comparison: Comparison) -> Values:
+    return {
+        "verdict": markup.verdict(comparison),
+        "caution": markup.causal_caution(comparison),
+    }
+
+
+def _answer(comparison: Comparison, index: int) -> Values:
+    side, name = comparison.sides[index], markup.SIDES[index]
+    answer = None
+    if side.answer is not None and side.facts is not None:
+        labels, probabilities = side.facts.vocabulary.labels, side.answer.probabilities
+        answer = {labels[i]: float(probabilities[i]) for i in side.answer.best()}
+    return {
+        f"{name}_head": markup.card_head(side, index),
+        f"{name}_answer": answer,
+        f"{name}_change": markup.card_change(side),
+        f"{name}_facts": markup.card_facts(side),
+    }
+
+
+def heat_maps(comparison: Comparison, view: View) -> Values:
+    """Both heat maps, on one scale or each on its own."""
+    heats = [side.heat for side in comparison.sides if side.heat is not None]
+    values: Values = {"heat_heading": markup.heat_heading(comparison), "heat_legend": ""}
+    shared = None
+    if heats and view.shared_scale:
+        signed = any(heat.signed for heat in heats)
+        shared = Scale.from_zero([heat.values for heat in heats], signed=signed)
+        bar = markup.legend(shared, heats[0].unit, text.METHOD_TITLES[comparison.method])
+        values["heat_legend"] = markup.caption([text.SHARED_SCALE, heats[0].caveat], bar)
+    for index, side in enumerate(comparison.sides):
+        values |= _heat_map(comparison, side, markup.SIDES[index], shared)
+    return values
+
+
+def _heat_map(comparison: Comparison, side: Side, name: str, shared: Scale | None) -> Values:
+    heat, facts = side.heat, side.facts
+    if heat is None or facts is None or side.seen is None or side.explained is None:
+        caption = markup.caption([], reason=side.no_heat or side.error, missing=text.NO_MAP)
+        return {f"{name}_heat": None, f"{name}_heat_caption": caption}
+    scale, bar = shared, ""
+    if scale is None:
+        scale = Scale.from_zero([heat.values], signed=heat.signed)
+        bar = markup.legend(scale, heat.unit, side.title)
+    label = facts.vocabulary.labels[side.explained]
+    method = text.METHOD_TITLES[comparison.method]
+    words = [
+        text.heat_caption(label if heat.class_index is not None else "", heat.values),
+        text.layer_note(heat.layer, heat.values.shape),
+    ]
+    if shared is not None:
+        words.append(text.faint(float(heat.values.max()), shared.high))
+    if comparison.chosen_key not in {None, facts.vocabulary.keys[side.explained]}:
+        words.insert(0, text.unknown_here(side.title, comparison.chosen_label))
+    return {
+        f"{name}_heat": Picture(
+            overlay(side.seen, heat.values, scale),
+            text.heat_alt(method, side.title, label, heat.values),
+        ),
+        f"{name}_heat_caption": markup.caption(words, bar),
+    }
+
+
+def scan_maps(comparison: Comparison, view: View) -> Values:
+    """What each model's scan does at each patch, and the choosers for what there is to choose."""
+    traces = [side.trace for side in comparison.sides if side.trace]
+    layers = max((path.layer_index + 1 for trace in traces for path in trace), default=0)
+    view = replace(view, layer=min(max(view.layer, 1), max(layers, 1)))
+    paths = tuple(dict.fromkeys(p.path for trace in traces for p in _layer(trace, view.layer)))
+    if paths and view.path not in paths:
+        view = replace(view, path=paths[0])
+    chosen = [_path(side, view) for side in comparison.sides]
+    drawn = [path.on_grid(view.quantity) for path in chosen if path is not None]
+    shared = Scale.over(drawn) if drawn and view.shared_scale else None
+    values: Values = {
+        "scan_heading": markup.scan_heading(view.quantity if traces else None),
+        "layer": Control(view.layer, (1, layers)) if layers else None,
+        "path": Control(view.path, paths) if paths else None,
+    }
+    for name, side, path in zip(markup.SIDES, comparison.sides, chosen, strict=True):
+        values |= _scan_map(side, name, path, view, shared)
+    return values
+
+
+def _path(side: Side, view: View) -> PathTrace | None:
+    """The chosen path of the chosen layer, the first one where that layer does not have it."""
+    if not side.trace:
+        return None
+    layer = _layer(side.trace, view.layer)
+    return next((path for path in layer if path.path == view.path), layer[0])
+
+
+def _layer(trace: ScanTrace, number: int) -> list[PathTrace]:
+    """The paths of a layer, counted from 1; of the last one where the model has fewer."""
+    index = min(number - 1, max(path.layer_index for path in trace))
+    return [path for path in trace if path.layer_index == index]
+
+
+def _scan_map(
+    side: Side, name: str, path: PathTrace | None, view: View, shared: Scale | None
+) -> Values:
+    if path is None or side.seen is None:
+        missing = text.NO_ANSWER if side.error else text.NO_SCAN
+        caption = markup.caption([], reason=side.no_trace or side.error, missing=missing)
+        return {f"{name}_scan": None, f"{name}_scan_caption": caption}
+    values = path.on_grid(view.quantity)
+    scale = shared or Scale.over([values])
+    unit = path.units[view.quantity]
+    bar = markup.legend(scale, unit, text.QUANTITIES[view.quantity])
+    words = [
+        text.scan_caption(path.layer_index + 1, path.path, values),
+        text.class_token_note(path.class_token(view.quantity), unit),
+    ]
+    alt = text.scan_alt(side.title, view.quantity, path.layer_index + 1, path.path, values)
+    return {
+        f"{name}_scan": Picture(overlay(side.seen, np.asarray(values), scale), alt),
+        f"{name}_scan_caption": markup.caption(words, bar),
+    }

@@ -1,0 +1,171 @@
+"""The components of the page and where they stand; what they show and do is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app import markup, text
+from app.examples import examples
+from app.safe_image import SafeImage
+from app.store import ModelStore
+
+# A visitor's result stays on the server, so that it can be drawn again without the models.
+RESULT_SECONDS = 3600
+
+Components = dict[str, Any]  # by name; gradio's components share no useful type
+
+
+def controls(store: ModelStore) -> Components:
+    """What the visitor chooses: a picture, two models, how tokens mix."""
+    parts: Components = {}
+    pictures = examples()
+    with gr.Column(scale=0, min_width=320, elem_classes="mo-controls"):
+        with gr.Column(elem_classes="mo-picture"):
+            parts["picture"] = SafeImage(
+                value=str(pictures[0].path) if pictures else None,
+                label="Picture",
+                sources=["upload", "clipboard", "webcam"],
+                type="pil",
+                format="png",
+                height=250,
+                buttons=["fullscreen"],
+                elem_id="picture",
+                alt_text="The picture that both models are asked about",
+            )
+            if pictures:
+                parts["examples"] = gr.HTML(
+                    html_template=markup.thumbnails(pictures),
+                    js_on_load=markup.THUMBNAILS_SCRIPT,
+                    apply_default_css=False,
+                    label="Pictures to try",
+                    elem_id="examples",
+                )
+        with gr.Column(elem_classes="mo-choices"):
+            with gr.Group():
+                parts["left"] = _picker(store, 0)
+                parts["right"] = _picker(store, 1)
+            parts["swap"] = gr.Button("⇄ Swap models", size="sm", elem_id="swap")
+            parts["mixing"] = gr.Radio(
+                [("Bidirectional", "bidirectional"), ("Causal", "causal")],
+                value="bidirectional",
+                label="Token mixing",
+                info=text.MIXING_HELP,
+                elem_id="mixing",
+            )
+            with gr.Row():
+                parts["run"] = gr.Button("Compare", variant="primary", elem_id="run", scale=3)
+                parts["stop"] = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
+    return parts
+
+
+def _picker(store: ModelStore, index: int) -> gr.Dropdown:
+    card = store.card(store.default_pair[index])
+    return gr.Dropdown(
+        # The others are filled in when a page is opened: to tell their sizes, each is built once.
+        choices=[(text.choice(card), card.name)],
+        value=card.name,
+        label=("Left model", "Right model")[index],
+        filterable=False,
+        elem_id=f"{markup.SIDES[index]}-model",
+    )
+
+
+def results() -> Components:
+    """Every place that a handler fills, by its name."""
+    places: Components = {
+        "result": gr.State(time_to_live=RESULT_SECONDS),
+    }
+    with gr.Column(scale=1, min_width=320, elem_classes="mo-results"):
+        places["status"] = gr.HTML(
+            text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="status",
+            label="Progress",
+        )  # fmt: skip
+        places["verdict"] = gr.HTML(elem_id="verdict", label="Verdict", visible=False)
+        places["caution"] = gr.HTML(elem_id="caution", label="About causal mixing", visible=False)
+        with gr.Row(elem_classes="mo-pair", equal_height=True):
+            for side in markup.SIDES:
+                with gr.Column(elem_classes=["mo-card", f"mo-{side}"], min_width=260):
+                    places |= _card(side)
+        places["heat_heading"] = gr.HTML(markup.heat_heading(None), label="Where they look")
+        with gr.Row(elem_classes="mo-tools"):
+            places["method"] = gr.Dropdown(
+                [(title, name) for name, title in text.METHOD_TITLES.items()],
+                value="gradcam",
+                label="Method",
+                filterable=False,
+                elem_id="method",
+                min_width=160,
+            )
+            places["scale"] = gr.Radio(
+                [("Shared by both", "shared"), ("Each its own", "own")],
+                value="shared",
+                label="Colour scale",
+                elem_id="scale",
+                min_width=240,
+            )
+        _maps(places, "heat")
+        places["heat_legend"] = gr.HTML(elem_id="heat-legend", label="Colour scale of both maps")
+        places["scan_heading"] = gr.HTML(markup.scan_heading(), label="What the scan remembers")
+        with gr.Row(elem_classes="mo-tools"):
+            places["quantity"] = gr.Dropdown(
+                [(title, name) for name, title in text.QUANTITIES.items()],
+                value="delta",
+                label="Quantity",
+                filterable=False,
+                elem_id="quantity",
+                min_width=200,
+            )
+            places["layer"] = gr.Slider(
+                1, 8, value=4, step=1, label="Layer", elem_id="layer", min_width=200
+            )
+            places["path"] = gr.Radio(
+                ["forward", "backward"],
+                value="forward",
+                label="Scan path",
+                elem_id="path",
+                min_width=220,
+            )
+        _maps(places, "scan")
+    return places
+
+
+def _card(side: str) -> Components:
+    """One model's answer."""
+    return {
+        f"{side}_head": gr.HTML(elem_id=f"{side}-head", label=f"{side.capitalize()} model"),
+        f"{side}_answer": gr.Label(
+            num_top_classes=5,
+            show_heading=False,
+            show_label=False,
+            label=f"Five best answers, {side} model",
+            container=False,
+            elem_id=f"{side}-answer",
+            elem_classes="mo-answer",
+        ),
+        f"{side}_change": gr.HTML(
+            elem_id=f"{side}-change", label=f"Change by causal mixing, {side} model", visible=False
+        ),
+        f"{side}_facts": gr.HTML(elem_id=f"{side}-facts", label=f"Facts, {side} model"),
+    }
+
+
+def _maps(places: Components, kind: str) -> None:
+    """Two maps beside each other, each with its caption."""
+    title = {"heat": "Heat map", "scan": "Map of the scan"}[kind]
+    with gr.Row(elem_classes="mo-pair"):
+        for side in markup.SIDES:
+            with gr.Column(elem_classes=["mo-map", f"mo-{side}"], min_width=220):
+                places[f"{side}_{kind}"] = gr.Image(
+                    label=f"{title}, {side} model",
+                    show_label=False,
+                    format="png",
+                    interactive=False,
+                    visible=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id=f"{side}-{kind}",
+                )
+                places[f"{side}_{kind}_caption"] = gr.HTML(
+                    elem_id=f"{side}-{kind}-caption", label=f"{title}, {side} model, in words"
+                )

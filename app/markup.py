@@ -1,0 +1,295 @@
+"""The page's own pieces of HTML: constant tags around escaped words and numbers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from app import text
+from app.compare import Comparison, Facts, Side
+from app.examples import Example
+from app.render import Scale
+from mambaout.models.catalogue import ModelCard
+
+SIDES = ("left", "right")
+_MOST_LISTED = 1000  # class names; the largest vocabulary has 11,821
+
+
+def escaped(words: str) -> str:
+    """Words as HTML shows them; `$` too, because gradio's templates give it a meaning."""
+    return html.escape(words).replace("$", "&#36;")
+
+
+def head() -> str:
+    return (
+        f'<header class="mo-head"><h1>{escaped(text.TITLE)}</h1>'
+        f"<p>{escaped(text.TAGLINE)}</p></header>"
+    )
+
+
+def thumbnails(examples: Sequence[Example]) -> str:
+    """Buttons to choose an example picture with."""
+    buttons = "".join(
+        f'<li><button type="button" data-index="{index}">'
+        f'<img src="{example.thumbnail()}" alt=""><span>{escaped(example.label)}</span>'
+        "</button></li>"
+        for index, example in enumerate(examples)
+    )
+    return f'<p class="mo-try">{escaped(text.TRY)}</p><ul class="mo-thumbs">{buttons}</ul>'
+
+
+# One listener on the root: what is inside is drawn anew whenever a value changes.
+THUMBNAILS_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-index]');
+  if (button) trigger('select', { index: Number(button.dataset.index) });
+});
+"""
+
+
+def section(heading: str, help_text: str) -> str:
+    return f'<div class="mo-section"><h2>{escaped(heading)}</h2><p>{escaped(help_text)}</p></div>'
+
+
+def note(words: str, kind: str = "plain") -> str:
+    """A sentence in a box; `kind` is "plain", "caution" or "reason"."""
+    return f'<p class="mo-note mo-{kind}">{escaped(words)}</p>' if words else ""
+
+
+def verdict(comparison: Comparison) -> str:
+    """Whether the two agree, in one sentence and three numbers."""
+    left, right = comparison.sides
+    if left.answer is None or right.answer is None or left.facts is None or right.facts is None:
+        missing = [side for side in comparison.sides if side.error]
+        words = text.only_one([side.title for side in missing]) if missing else text.WORKING
+        return f'<div class="mo-verdict"><p class="mo-says">{escaped(words)}</p></div>'
+    one, other = left.facts.vocabulary, right.facts.vocabulary
+    tops = (left.answer.top, right.answer.top)
+    same = one.keys[tops[0]] == other.keys[tops[1]]
+    sentence = text.verdict(
+        (left.title, right.title), (one.labels[tops[0]], other.labels[tops[1]]), same
+    )
+    shared = {one.keys[i] for i in left.answer.best()} & {
+        other.keys[i] for i in right.answer.best()
+    }
+    chips = [
+        chip("Agree" if same else "Disagree", "good" if same else "bad"),
+        chip(f"{len(shared)} of 5 in both top fives"),
+    ]
+    if one.same_classes(other):
+        q = right.answer.probabilities[[other.positions[key] for key in one.keys]]
+        chips.append(
+            chip(f"KL divergence {text.number(kl_divergence(left.answer.probabilities, q))} nats")
+        )
+    else:
+        chips.append(chip(text.different_classes(len(one), len(other))))
+    causal = comparison.mixing == "causal"
+    chips.append(
+        chip("Causal mixing" if causal else "Bidirectional mixing", "mix" if causal else "")
+    )
+    return (
+        f'<div class="mo-verdict"><p class="mo-says">{escaped(sentence)}</p>'
+        f'<p class="mo-chips">{"".join(chips)}</p></div>'
+    )
+
+
+def chip(words: str, kind: str = "") -> str:
+    return f'<span class="mo-chip {f"mo-{kind}" if kind else ""}">{escaped(words)}</span>'
+
+
+def kl_divergence(p: np.ndarray, q: np.ndarray) -> float:
+    """Kullback-Leibler divergence of q from p, Σ p ln(p / q), in nats."""
+    p, q = p.astype(np.float64), np.maximum(q.astype(np.float64), np.finfo(np.float64).tiny)
+    some = p > 0
+    return float((p[some] * np.log(p[some] / q[some])).sum())
+
+
+def causal_caution(comparison: Comparison) -> str:
+    """What the causal switch shows and what it does not, beside the result it changed."""
+    if comparison.mixing != "causal":
+        return ""
+    families = {side.facts.card.family for side in comparison.sides if side.facts}
+    forms = "".join(
+        f"<li><b>{escaped(family)}</b> {escaped(text.CAUSAL_FORM[family])}</li>"
+        for family in sorted(families)
+        if family in text.CAUSAL_FORM
+    )
+    return (
+        '<div class="mo-note mo-caution" role="note">'
+        f"<p><b>Causal, not retrained.</b> {escaped(text.NOT_RETRAINED)}</p>"
+        f"<ul>{forms}<li>{escaped(text.STILL_LOOKS_AHEAD)}</li></ul></div>"
+    )
+
+
+def card_head(side: Side, index: int) -> str:
+    """Who answers: name, mixer, and a reason where there is no answer."""
+    facts = side.facts
+    badge, mixer = "", ""
+    if facts is not None:
+        badge = chip("selective scan" if facts.card.has_scan else "no scan")
+        mixer = f'<p class="mo-mixer">{escaped(facts.card.mixer)}</p>'
+    reason = note(text.sentence(side.error), "reason")
+    return (
+        f'<div class="mo-who"><h3><span class="mo-dot mo-{SIDES[index]}" aria-hidden="true"></span>'
+        f"{escaped(side.title)}</h3>{badge}</div>{mixer}{reason}"
+    )
+
+
+def card_facts(side: Side) -> str:
+    """Size, cost and time of a model, and what it can say."""
+    facts, answer = side.facts, side.answer
+    if facts is None or answer is None:
+        return ""
+    numbers = [
+        (text.duration(answer.seconds), f"forward, {facts.device.upper()}"),
+        (text.count(facts.card.params), "parameters"),
+        (text.count(facts.macs), "MACs"),
+        (f"{facts.side}²", "pixels in"),
+    ]
+    tiles = "".join(
+        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for value, name in numbers
+    )
+    return f'<dl class="mo-stats">{tiles}</dl>{_knows(facts)}'
+
+
+def _knows(facts: Facts) -> str:
+    labels = facts.vocabulary.labels
+    listed = "".join(f"<li>{escaped(label)}</li>" for label in labels[:_MOST_LISTED])
+    rest = len(labels) - _MOST_LISTED
+    more = f"<p>and {rest:,} more</p>" if rest > 0 else ""
+    return (
+        f'<p class="mo-knows">{escaped(text.knows(facts.card))} '
+        f"{escaped(text.tensors(facts.tensors))}</p>"
+        f'<details class="mo-list"><summary>What it can say</summary><ul>{listed}</ul>{more}'
+        "</details>"
+    )
+
+
+def card_change(side: Side) -> str:
+    """What the causal switch did to an answer, on the same weights."""
+    facts, answer = side.facts, side.answer
+    if facts is None or answer is None:
+        return ""
+    if answer.no_causal_form is not None:
+        return note(text.stays_bidirectional(answer.no_causal_form), "reason")
+    if answer.bidirectional is None:
+        return ""
+    before, after, labels = answer.bidirectional, answer.probabilities, facts.vocabulary.labels
+    was, now = int(before.argmax()), answer.top
+    badge = (
+        chip(f"Top class kept: {labels[now]}", "good")
+        if was == now
+        else chip(f"Flipped: {labels[was]} → {labels[now]}", "bad")
+    )
+    measured = ""
+    if facts.measured is not None:
+        words = text.measured(
+            facts.measured.pictures, facts.measured.bidirectional, facts.measured.causal
+        )
+        measured = f'<p class="mo-measured">{escaped(words)}</p>'
+    shown = dict.fromkeys([was, now, *np.argsort(-np.abs(after - before), kind="stable")[:3]])
+    rows = "".join(
+        "<tr>"
+        f'<th scope="row">{escaped(labels[i])}</th>'
+        f"<td>{escaped(text.percent(before[i]))}</td><td>{escaped(text.percent(after[i]))}</td>"
+        f"<td>{_bar(float(after[i] - before[i]))}"
+        f"{escaped(text.change(before[i], after[i]))}</td></tr>"
+        for i in list(shown)[:4]
+    )
+    return (
+        f'<div class="mo-change"><p>{badge}</p><table><caption>Same weights, two mixings</caption>'
+        '<thead><tr><th scope="col">class</th><th scope="col">bidirectional</th>'
+        '<th scope="col">causal</th><th scope="col">change</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>{measured}</div>"
+    )
+
+
+def _bar(change: float) -> str:
+    """A bar to the right for a rise, to the left for a fall; the number beside it says the same."""
+    width = round(50 * min(1.0, abs(change)), 1)
+    side = "up" if change >= 0 else "down"
+    return (
+        f'<span class="mo-bar" aria-hidden="true"><i class="mo-{side}" style="width:{width}%"></i>'
+        "</span>"
+    )
+
+
+def heat_heading(comparison: Comparison | None) -> str:
+    """The heading of the heat maps, with the classes they are for."""
+    words = text.HEAT_HELP
+    explained = [
+        side.facts.vocabulary.labels[side.explained]
+        for side in (comparison.sides if comparison else ())
+        if side.facts is not None and side.explained is not None
+    ]
+    if comparison is not None and explained:
+        words = f"{text.explained_now(explained, comparison.chosen_label)} {words}"
+    return section(text.HEAT_HEADING, words)
+
+
+def scan_heading(quantity: str | None = None) -> str:
+    """The heading of the scan's maps, with what the chosen quantity means."""
+    help_text = text.SCAN_HELP
+    if quantity is not None:
+        help_text += f" {text.QUANTITIES[quantity]}: {text.QUANTITY_HELP[quantity]}"
+    return section(text.SCAN_HEADING, help_text)
+
+
+def caption(words: Iterable[str], legend: str = "", reason: str = "", missing: str = "") -> str:
+    """What belongs under a map: its legend and sentences, or what is missing there and why."""
+    if reason:
+        return (
+            f'<div class="mo-none"><p class="mo-none-what">{escaped(missing)}</p>'
+            f"<p>{escaped(text.sentence(reason))}</p></div>"
+        )
+    lines = "".join(f"<p>{escaped(line)}</p>" for line in words if line)
+    return f'<div class="mo-caption">{legend}{lines}</div>'
+
+
+def legend(scale: Scale, unit: str, name: str) -> str:
+    """A colour bar with the two ends of its range, and what one unit means."""
+    low, high = text.number(scale.low), text.number(scale.high)
+    label = escaped(f"{name}: colours from {low} to {high}, {unit}")
+    middle = '<span class="mo-zero">0</span>' if scale.signed else ""
+    return (
+        f'<div class="mo-legend"><span class="mo-end">{escaped(low)}</span>'
+        f'<span class="mo-ramp" role="img" aria-label="{label}" '
+        f'style="background:{scale.css_gradient()}">{middle}</span>'
+        f'<span class="mo-end">{escaped(high)}</span>'
+        f'<span class="mo-unit">{escaped(unit)}</span></div>'
+    )
+
+
+def models_table(cards: Sequence[ModelCard]) -> str:
+    """Every model on offer with what is known of it, family by family."""
+    columns = ("model", "parameters", "top-1", "classes", "pixels", "weights", "licence")
+    header = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    families = dict.fromkeys((card.family, card.mixer) for card in cards)
+    bodies = "".join(
+        f'<tbody><tr class="mo-family"><th scope="rowgroup" colspan="{len(columns)}">'
+        f"{escaped(family)} <span>{escaped(mixer)}</span></th></tr>"
+        f"{''.join(_model_row(card) for card in cards if card.family == family)}</tbody>"
+        for family, mixer in families
+    )
+    return (
+        '<div class="mo-table" tabindex="0" role="region" aria-label="Models on offer"><table>'
+        f"<thead><tr>{header}</tr></thead>{bodies}</table></div>"
+    )
+
+
+def _model_row(card: ModelCard) -> str:
+    top1 = "–"
+    if card.top1 is not None:
+        top1 = f'<span title="{escaped(card.top1_source)}">{card.top1:.1f} %</span>'
+    cells = (
+        escaped(text.count(card.params)),
+        top1,
+        escaped(card.data),
+        f"{card.input_size[1]}²",
+        escaped(text.weights_note(card)),
+        escaped(card.licence or "not stated"),
+    )
+    name = f"{escaped(card.title)}<br><small>{escaped(card.name)}</small>"
+    return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'

@@ -1,0 +1,229 @@
+"""The loaded models: the only owner of them, and the only place that decides where they run.
+
+A model is loaded once, frozen, and shared by all requests. Nobody changes it: a request that wants
+another mixing gets a view on the same weights, and explainers hook views of their own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+from torch import nn
+
+from app.framing import Framing
+from app.vocabulary import Vocabulary, vocabulary_of
+from mambaout.errors import MambaOutError, WeightsUnavailable
+from mambaout.evaluation.cost import Cost, cost
+from mambaout.models import Mixing, with_mixing
+from mambaout.models.bundled import bundled_card
+from mambaout.models.catalogue import ModelCard, offered
+from mambaout.models.download import Progress
+from mambaout.models.weights import declared_weights, fetch_weights
+
+DevicePolicy = Literal["auto", "cpu", "cuda", "mps"]
+DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
+
+# Half of what a small hosted machine has (16 GiB), less what torch and a decoded picture take.
+_CAPACITY_BYTES = 6 * 2**30
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How often a model is right in either mixing, on the same validation pictures."""
+
+    pictures: int
+    bidirectional: float  # share whose class was the first answer
+    causal: float
+
+    @classmethod
+    def of(cls, name: str) -> Measured | None:
+        """From the card of bundled weights; None where nothing was measured."""
+        file = declared_weights(name).file
+        card = bundled_card(file) if file else None
+        if card is None or "other_mixing" not in card:
+            return None
+        other = card["other_mixing"]
+        right = {card["mixing"]: card["val_top1"], other["mixing"]: other["val_top1"]}
+        return cls(int(card["val_count"]), **{m: float(share) for m, share in right.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A frozen model and what has to be known to ask it something."""
+
+    card: ModelCard
+    model: nn.Module
+    vocabulary: Vocabulary
+    framing: Framing
+    transform: Callable[[Image.Image], torch.Tensor]
+    cost: Cost
+    tensors: int  # in its state dict: loading is strict, so all of them were in the file
+    measured: Measured | None
+    device: str
+    _views: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights; views share it."""
+        return sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
+
+    def view(self, mixing: Mixing) -> nn.Module:
+        """The model in this mixing, on the same weights; the same object every time.
+
+        Raises:
+            TypeError: the model has no faithful causal form; the text says why.
+        """
+        if mixing == "bidirectional":
+            return self.model
+        with self._lock:
+            if mixing not in self._views:
+                self._views[mixing] = with_mixing(self.model, mixing)
+            return self._views[mixing]
+
+    def input_of(self, picture: Image.Image) -> torch.Tensor:
+        """The picture as this model takes it: (1, 3, side, side), normalised, on its device."""
+        return self.transform(picture).unsqueeze(0).to(self.device)
+
+
+def pretrained(name: str, progress: Progress | None) -> nn.Module:
+    """The registered model with its weights, downloaded first if they are not on this machine."""
+    path = fetch_weights(name, progress)
+    model: nn.Module = timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
+    )
+    return model
+
+
+class ModelStore:
+    """Loads models when they are first asked for and keeps the ones used last.
+
+    Args:
+        device: where models run; "auto" takes CUDA, then Apple's MPS, then the CPU.
+        offline: never download weights.
+        capacity: bytes of weights to keep; the one asked for last is kept in any case.
+        build: makes a registered model with its weights, reporting a download's progress.
+    """
+
+    def __init__(
+        self,
+        device: DevicePolicy = "auto",
+        *,
+        offline: bool = False,
+        capacity: int = _CAPACITY_BYTES,
+        build: Callable[[str, Progress | None], nn.Module] = pretrained,
+    ) -> None:
+        self.default_pair = DEFAULT_PAIR
+        self.offline = offline
+        self._policy: DevicePolicy = device
+        self._capacity = capacity
+        self._build = build
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._loading: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @cached_property
+    def device(self) -> str:
+        """Where models run.
+
+        Raises:
+            MambaOutError: the device that was asked for is not on this machine.
+        """
+        present = {
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+            "cpu": True,
+        }
+        if self._policy == "auto":
+            return next(name for name, here in present.items() if here)
+        if not present[self._policy]:
+            here = ", ".join(name for name in present if present[name])
+            raise MambaOutError(
+                f"This machine has no {self._policy} device that torch can use (it has: {here})."
+            )
+        return self._policy
+
+    def cards(self) -> list[ModelCard]:
+        """Every model on offer, with where its weights are. Asks no network."""
+        return [self._as_offline(card) if self.offline else card for card in offered()]
+
+    def card(self, name: str) -> ModelCard:
+        """The card of one model.
+
+        Raises:
+            MambaOutError: no model on offer has this name.
+        """
+        for card in self.cards():
+            if card.name == name:
+                return card
+        raise MambaOutError(f"No model on offer is called {name}: choose one from the list.")
+
+    def holds(self, name: str) -> bool:
+        """Whether this model is in memory."""
+        return name in self._loaded
+
+    def get(self, name: str, progress: Progress | None = None) -> LoadedModel:
+        """The model, loaded unless it is in memory; callers that ask meanwhile wait for it.
+
+        Raises:
+            WeightsUnavailable: its weights are not on this machine and cannot be downloaded.
+            MambaOutError: anything else that can be told to a user.
+        """
+        with self._guard:
+            lock = self._loading.setdefault(name, threading.Lock())
+        with lock:
+            with self._guard:
+                if name in self._loaded:
+                    self._loaded.move_to_end(name)
+                    return self._loaded[name]
+            loaded = self._load(name, progress)
+            with self._guard:
+                self._loaded[name] = loaded
+                self._evict()
+            return loaded
+
+    def _load(self, name: str, progress: Progress | None) -> LoadedModel:
+        card = self.card(name)
+        if card.weights.state == "unavailable":
+            raise WeightsUnavailable(card.weights.reason)
+        model = self._build(name, progress).eval().requires_grad_(False).to(self.device)
+        data_config = resolve_data_config(model=model)
+        framing = Framing.of(data_config)
+        return LoadedModel(
+            card=card,
+            model=model,
+            vocabulary=vocabulary_of(name),
+            framing=framing,
+            transform=create_transform(**data_config, is_training=False),
+            cost=cost(model, (3, framing.side, framing.side)),
+            tensors=len(model.state_dict()),
+            measured=Measured.of(name),
+            device=self.device,
+        )
+
+    def _evict(self) -> None:
+        """Forget those used longest ago until the rest fits; a running request keeps its own."""
+        while (
+            len(self._loaded) > 1 and sum(m.bytes for m in self._loaded.values()) > self._capacity
+        ):
+            self._loaded.popitem(last=False)
+
+    @staticmethod
+    def _as_offline(card: ModelCard) -> ModelCard:
+        if card.weights.state != "available":
+            return card
+        weights = replace(
+            card.weights,
+            state="unavailable",
+            reason="Not downloaded yet, and offline mode is on.",
+        )
+        return replace(card, weights=weights)

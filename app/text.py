@@ -1,0 +1,303 @@
+"""Every sentence the visitor reads, and how numbers are written in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mambaout.explain.cam import METHODS
+from mambaout.models.catalogue import ModelCard
+
+TITLE = "MambaOut Live"
+TAGLINE = (
+    "Does seeing need a state space model? Give one picture to two image models, one that scans "
+    "it with a selective state space and one that only convolves, and look at how each answers."
+)
+
+TRY = "Or try one of these"
+NO_MAP = "No heat map"
+NO_SCAN = "No scan, no state"
+NO_ANSWER = "No answer"
+CHOOSE = "Choose a picture to begin."
+WORKING = "Working …"
+TRACING = "Reading the state of the scan …"
+STOPPED = "Stopped. What had been found until then is kept."
+UNEXPECTED = (
+    "Something went wrong on our side, and it was written to the log. Your picture and the results "
+    "above are still here: please try again."
+)
+NO_MEMORY = "There is not enough memory for this model now: please choose a smaller one."
+
+MIXING_HELP = (
+    "Which tokens may each token see? Bidirectional: all of them, as in training. Causal: only "
+    "those before it, row by row. Same weights in both."
+)
+
+HEAT_HEADING = "Where they look"
+HEAT_HELP = "Select a row of an answer above to explain that class in both models."
+SCAN_HEADING = "What the scan remembers"
+SCAN_HELP = "A selective scan walks over the patches one by one and carries a state along."
+
+MODELS_HEADING = "Models on offer"
+MODELS_HELP = (
+    "Bundled models answer without a network. The others are downloaded from their makers when "
+    "they are first chosen. Top-1 is what each model's makers publish for ImageNet-1k; of bundled "
+    "models, what was measured on validation pictures of their own classes."
+)
+
+METHOD_TITLES = {name: method.title for name, method in METHODS.items()}
+SHARED_SCALE = "One colour scale for both models, drawn over the picture in grey."
+
+QUANTITIES = {
+    "delta": "Step size Δ",
+    "retention": "Retention exp(ΔA)",
+    "half_life": "Memory half-life",
+    "state_norm": "State norm ‖h‖",
+    "write": "Written by the token",
+    "read": "Read from the state",
+}
+
+QUANTITY_HELP = {
+    "delta": "How far the scan steps at this patch. A large step takes in the patch and forgets "
+    "what came before; a small one passes it over.",
+    "retention": "The share of the state that survives this patch, averaged over channels: "
+    "1 keeps everything, 0 forgets everything.",
+    "half_life": "After how many patches like this one half of the state is forgotten.",
+    "state_norm": "How much the state holds after this patch.",
+    "write": "How much this patch adds to the state.",
+    "read": "How much of what this patch passes on was read from the state.",
+}
+
+NOT_RETRAINED = (
+    "These weights were trained bidirectionally. Causal cuts paths of the trained network and does "
+    "not retrain it: what changes is the effect of that cut, not how well a model trained causally "
+    "would do, which is what the paper measures. A more or less confident answer is no evidence "
+    "for or against the paper."
+)
+STILL_LOOKS_AHEAD = (
+    "Only the token mixers are causal: patch embedding, stem and downsampling still look at a few "
+    "pixels ahead."
+)
+CAUSAL_FORM = {
+    "MambaOut": "keeps 25 of the 49 taps of every 7 × 7 convolution: the rows above, and its own "
+    "row up to the centre.",
+    "Vim": "keeps the forward scan alone, not halved. Its class token stands in the middle of the "
+    "sequence, so the answer no longer sees the lower half of the picture.",
+    "VMamba": "keeps the path along rows alone, and 5 of the 9 taps of the convolution before it.",
+    "ViT": "lets a patch attend to itself and to those before it. Its class token sees all.",
+    "MambaVision": "cuts its attention and the short convolutions beside its scan, which runs one "
+    "way in any case.",
+}
+
+
+def choice(card: ModelCard) -> str:
+    """A model as an entry of the list to choose from."""
+    data = f"{card.data}, " if card.weights.state in {"cached", "available"} else ""
+    return f"{card.title} · {data}{weights_note(card)}"
+
+
+def weights_note(card: ModelCard) -> str:
+    """Where a model's weights are, in a few words."""
+    weights = card.weights
+    if weights.state == "bundled":
+        return "bundled"
+    if weights.state == "cached":
+        return "on this machine"
+    if weights.state == "available":
+        # The makers' own files may hold more than the weights; timm's hold them and nothing else.
+        least = "" if weights.reason.endswith(".safetensors") else "more than "
+        size = megabytes(4 * card.params)
+        return f"weights not on this machine: {least}{size} to download"
+    return f"not available: {_lower_first(weights.reason.rstrip('.'))}"
+
+
+def loading(name: str, progress: tuple[int, int | None] | None) -> str:
+    """A status line while a model is loaded or its weights are downloaded."""
+    if progress is None:
+        return f"Loading {name} …"
+    done, total = progress
+    if total is not None and done >= total:
+        return f"Loading {name} …"
+    of = f" of {megabytes(total)}" if total else ""
+    return f"Downloading {name}: {megabytes(done)}{of}"
+
+
+def asking(name: str) -> str:
+    return f"{name} looks at the picture …"
+
+
+def explaining(name: str) -> str:
+    return f"Drawing where {name} looks …"
+
+
+def done(seconds: float) -> str:
+    return f"Done in {duration(seconds)}."
+
+
+def knows(card: ModelCard) -> str:
+    """Which classes a model can answer with, and what follows from that."""
+    if card.classes < 100:
+        return (
+            f"Knows {card.classes} everyday things, and answers with one of them whatever it sees."
+        )
+    return f"Knows the {card.classes:,} classes of {card.data}."
+
+
+def tensors(count: int) -> str:
+    return f"All {count} of its tensors were loaded."
+
+
+def different_classes(left: int, right: int) -> str:
+    return f"Different classes ({left:,} and {right:,}): no divergence"
+
+
+def only_one(missing: Sequence[str]) -> str:
+    return f"No answer from {' or '.join(missing)}."
+
+
+def stays_bidirectional(reason: str) -> str:
+    return f"Stays bidirectional. {sentence(reason)}"
+
+
+def sentence(words: str) -> str:
+    """An error's text with a capital and a full stop."""
+    if not words:
+        return ""
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?')) else '.'}"
+
+
+def verdict(titles: Sequence[str], answers: Sequence[str], same: bool) -> str:
+    """The comparison in one sentence."""
+    if same:
+        return f"Both say {answers[0]}."
+    return f"{titles[0]} says {answers[0]}, {titles[1]} says {answers[1]}."
+
+
+def change(before: float, after: float) -> str:
+    """A change of probability, in percentage points with its sign."""
+    points = round(100 * (after - before), 1)
+    if points == 0:
+        return "±0 points"
+    return f"{'+' if points > 0 else '−'}{abs(points):g} points"
+
+
+def place(row: int, column: int, height: int, width: int) -> str:
+    """Where a cell of a grid lies, in words: "upper left", "centre"."""
+    down = ("upper", "middle", "lower")[3 * (2 * row + 1) // (2 * height)]
+    across = ("left", "centre", "right")[3 * (2 * column + 1) // (2 * width)]
+    if down == "middle":
+        return "centre" if across == "centre" else f"centre {across}"
+    return f"{down} {across}"
+
+
+def strongest(values: np.ndarray) -> str:
+    """Where a map is greatest: "lower right (row 7, column 8 of 8 × 8)"."""
+    height, width = values.shape
+    row, column = (int(i) for i in np.unravel_index(int(np.nanargmax(values)), values.shape))
+    where = place(row, column, height, width)
+    return f"{where} (row {row + 1}, column {column + 1} of {height} × {width})"
+
+
+def measured(pictures: int, bidirectional: float, causal: float) -> str:
+    """What the switch does to a model on many pictures."""
+    return (
+        f"On {pictures:,} validation pictures the switch takes it from {percent(bidirectional)} to "
+        f"{percent(causal)} right."
+    )
+
+
+def heat_caption(label: str, values: np.ndarray) -> str:
+    """What a heat map shows, in words; no label where the method knows no classes."""
+    return f"{f'For {label}: s' if label else 'S'}trongest in the {strongest(values)}."
+
+
+def layer_note(layer: str, shape: tuple[int, ...]) -> str:
+    return f"Seen from {layer}, {shape[0]} × {shape[1]} places."
+
+
+def faint(greatest: float, high: float) -> str:
+    """What to do where one map hardly shows on the scale of both."""
+    if greatest > 0.2 * high:
+        return ""
+    share = percent(greatest / high)
+    return f"Its greatest value is {share} of the shared scale: choose “Each its own” to see more."
+
+
+def unknown_here(name: str, label: str) -> str:
+    return f"{name} has no class {label}: this map is for its own first answer."
+
+
+def explained_now(labels: Sequence[str], chosen: str) -> str:
+    """Which classes the two heat maps are for."""
+    if chosen:
+        return f"Explaining {chosen}."
+    if len(set(labels)) == 1:
+        return f"Explaining {labels[0]}, the first answer of both."
+    return "Explaining the first answer of each."
+
+
+def scan_caption(layer: int, path: str, values: np.ndarray) -> str:
+    """What a map of the scan shows, in words."""
+    return f"Layer {layer}, {path} path. Greatest in the {strongest(values)}."
+
+
+def class_token_note(value: float | None, unit: str) -> str:
+    """The class token's value, which has no place in the picture."""
+    return "" if value is None else f"Class token: {number(value)} {unit}."
+
+
+def heat_alt(method: str, name: str, label: str, values: np.ndarray) -> str:
+    """Text alternative of a heat map."""
+    return f"{method} of {name} for {label}: strongest in the {strongest(values)}."
+
+
+def scan_alt(name: str, quantity: str, layer: int, path: str, values: np.ndarray) -> str:
+    """Text alternative of a map of the scan."""
+    return (
+        f"{QUANTITIES[quantity]} of {name}, layer {layer}, {path} path, drawn on the picture's "
+        f"patches: greatest in the {strongest(values)}."
+    )
+
+
+def number(value: float) -> str:
+    """Three significant digits, as one writes them by hand."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if -3 <= exponent < 5:
+        decimals = max(0, 2 - exponent)
+        written = f"{value:.{decimals}f}"
+        return (written.rstrip("0").rstrip(".") if "." in written else written).replace("-", "−")
+    mantissa = f"{value / 10**exponent:.2f}".rstrip("0").rstrip(".")
+    superscript = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa.replace('-', '−')} × 10{superscript}"
+
+
+def percent(probability: float) -> str:
+    """A probability in percent: "61 %", "0.4 %", never "0 %" for what is possible."""
+    value = 100 * probability
+    if value >= 9.95:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if value >= 0.05 else "< 0.1 %"
+
+
+def duration(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
+
+
+def count(value: float) -> str:
+    """A large count: "1.02 M", "4.2 G"."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
+
+
+def _lower_first(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

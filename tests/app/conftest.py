@@ -1,0 +1,90 @@
+"""A store of small untrained models, so that the page is tested without weights and in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from app.store import DEFAULT_PAIR, ModelStore
+from app.vocabulary import Vocabulary
+from mambaout.models.catalogue import ModelCard
+from mambaout.models.weights import WeightsStatus
+
+CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
+BUNDLED = WeightsStatus("bundled", "bundled with the project", 4_000_000, None)
+
+
+def card(name, family="MambaOut", *, has_scan=False, weights=BUNDLED):
+    """A model card as the catalogue would make it."""
+    return ModelCard(
+        name=name,
+        title={"vim_atto": "Vim-Atto", "mambaout_atto": "MambaOut-Atto"}.get(
+            name.partition(".")[0], name
+        ),
+        family=family,
+        mixer="selective scan, forward and backward" if has_scan else "gated CNN",
+        has_scan=has_scan,
+        top1=None,
+        top1_source="",
+        licence="apache-2.0",
+        classes=24,
+        data="24 classes of Tiny-ImageNet",
+        input_size=(3, 64, 64),
+        weights=weights,
+    )
+
+
+def untrained(name, progress=None):
+    """A model whose weights are drawn so that its mixers matter: as built, they hardly do."""
+    torch.manual_seed(sum(map(ord, name)))
+    model = timm.create_model(name.partition(".")[0], num_classes=24)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1 and parameter.std() < 0.1:
+                parameter.normal_(std=0.1)
+        model.get_classifier().weight.normal_()
+    return model
+
+
+class UntrainedStore(ModelStore):
+    """The store of the page, over models that need no file."""
+
+    def __init__(self, build=untrained, **options):
+        super().__init__("cpu", build=build, **options)
+        self.offer = [card(DEFAULT_PAIR[0]), card(DEFAULT_PAIR[1], "Vim", has_scan=True)]
+
+    def cards(self):
+        return self.offer
+
+    def _load(self, name, progress):
+        loaded = super()._load(name, progress)
+        return replace(loaded, vocabulary=Vocabulary(CLASSES, CLASSES))
+
+
+@pytest.fixture(scope="session")
+def store():
+    """One store for all tests that only ask: what it holds is frozen."""
+    return UntrainedStore()
+
+
+@pytest.fixture
+def new_store():
+    """The class, for tests that load and forget."""
+    return UntrainedStore
+
+
+@pytest.fixture
+def model_card():
+    return card
+
+
+@pytest.fixture
+def picture():
+    """Coloured noise in large blocks, wider than high."""
+    blocks = np.random.default_rng(7).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    return Image.fromarray(blocks).resize((180, 120), Image.Resampling.BILINEAR)
