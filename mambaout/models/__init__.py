@@ -14,24 +14,36 @@ from mambaout.models import (
     vim,
     vmamba,
 )
+from mambaout.models.catalogue import ModelCard, offered
+from mambaout.models.checkpoints import LoadReport, load_checkpoint
+from mambaout.models.labels import class_labels
 from mambaout.models.mixing import Mixing, with_mixing
 from mambaout.models.sharing import share_weights
 from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.weights import WeightsStatus, fetch_weights, weights_status
 
 __all__ = [
+    "LoadReport",
     "Mixing",
+    "ModelCard",
     "TokenGrid",
+    "WeightsStatus",
     "attention",
+    "class_labels",
     "efficient_vim",
     "efficient_vmamba",
+    "fetch_weights",
     "gated_cnn",
+    "load_checkpoint",
     "local_vim",
     "local_vmamba",
     "mamba_vision",
+    "offered",
     "plain_mamba",
     "share_weights",
     "token_grid",
     "vim",
     "vmamba",
+    "weights_status",
     "with_mixing",
 ]

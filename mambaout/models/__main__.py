@@ -1,4 +1,7 @@
-"""Show the models and get their weights: `python -m mambaout.models list | download NAME ...`."""
+"""Show the models and get their weights: `python -m mambaout.models list | download NAME ...`.
+
+`python -m mambaout.models table README.md` renews the table of models in a Markdown file.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from mambaout.errors import MambaOutError
 from mambaout.models.catalogue import offered
 from mambaout.models.download import Progress
+from mambaout.models.table import END, START, with_table
 from mambaout.models.weights import fetch_weights
 
 
@@ -20,8 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="every model with weights, and whether they are here")
     get = commands.add_parser("download", help="fetch weights for use without network")
     get.add_argument("names", nargs="+", metavar="NAME", help="as `list` shows them")
+    table = commands.add_parser("table", help="renew the table of models in a Markdown file")
+    table.add_argument("file", type=Path, help=f"has the lines {START} and {END}")
     options = parser.parse_args(arguments)
+    if options.command == "table":
+        return _renew_table(options.file)
     return _list() if options.command == "list" else _download(options.names)
+
+
+def _renew_table(file: Path) -> int:
+    try:
+        filled = with_table(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return 1
+    file.write_text(filled, encoding="utf-8")
+    return 0
 
 
 def _list() -> int:

@@ -1,4 +1,4 @@
-"""The models on offer: all weights of our families and of timm's MambaOut, with their facts."""
+"""The models on offer: all weights of our families and some of timm's, with their facts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from timm.data import infer_imagenet_subset
 from timm.models import model_entrypoint
 
-from mambaout.models.bundled import bundled_card
+from mambaout.models.bundled import bundled_card, bundled_path
 from mambaout.models.mixing import with_mixing
 from mambaout.models.published import PUBLISHED
+from mambaout.models.sizes import counted_size
 from mambaout.models.weights import WeightsStatus, declared_weights, weights_status
 
 
@@ -24,15 +25,21 @@ class _Family:
 
 
 _MAMBAOUT = _Family("MambaOut", "gated CNN: 7 x 7 depthwise convolution", has_scan=False)
+_VIT = _Family("ViT", "self-attention", has_scan=False)
 
-# By the module that registers the models.
+# By the module that registers the models; in the order of offering, like mixers side by side.
 _FAMILIES = {
     "timm.models.mambaout": _MAMBAOUT,
     "mambaout.models.gated_cnn": _MAMBAOUT,
-    "mambaout.models.attention": _Family("ViT", "self-attention", has_scan=False),
     "mambaout.models.vim": _Family("Vim", "selective scan, forward and backward", has_scan=True),
+    "mambaout.models.plain_mamba": _Family(
+        "PlainMamba", "selective scan along four snaking paths", has_scan=True
+    ),
     "mambaout.models.vmamba": _Family(
         "VMamba", "selective scan along rows and columns, both ways", has_scan=True
+    ),
+    "mambaout.models.local_vim": _Family(
+        "LocalVim", "selective scan along rows, columns or windows, by layer", has_scan=True
     ),
     "mambaout.models.local_vmamba": _Family(
         "LocalVMamba", "selective scan along rows, columns or windows, by layer", has_scan=True
@@ -43,9 +50,11 @@ _FAMILIES = {
     "mambaout.models.mamba_vision": _Family(
         "MambaVision", "convolutions, then selective scan and self-attention", has_scan=True
     ),
-    "mambaout.models.plain_mamba": _Family(
-        "PlainMamba", "selective scan along four snaking paths", has_scan=True
+    "timm.models.efficientvim": _Family(
+        "EfficientViM", "states that are sums over all tokens", has_scan=False
     ),
+    "timm.models.deit": _VIT,
+    "mambaout.models.attention": _VIT,
 }
 
 
@@ -53,8 +62,8 @@ _FAMILIES = {
 class ModelCard:
     """What a person wants to know before choosing a model.
 
-    `params` and `no_causal_form` are read off the network, which is built for it without memory
-    when one of them is first asked for (a few tenths of a second).
+    `no_causal_form`, and `params` where they were not counted ahead of time, are read off the
+    network, which is built for it without memory when first asked for (a tenth of a second).
     """
 
     name: str  # for timm.create_model
@@ -73,7 +82,17 @@ class ModelCard:
     @property
     def params(self) -> int:
         """Trained numbers in the network."""
-        return _read_off(self.name)[0]
+        size = counted_size(self.name)
+        return _read_off(self.name)[0] if size is None else size.params
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-adds for one picture of `input_size`; None if they were not counted.
+
+        Counted as `mambaout.evaluation.cost` does.
+        """
+        size = counted_size(self.name)
+        return None if size is None else size.macs
 
     @property
     def no_causal_form(self) -> str | None:
@@ -82,20 +101,29 @@ class ModelCard:
 
 
 def offered() -> list[ModelCard]:
-    """Every model with weights, bundled ones first, each family from small to large.
+    """Every model with weights, bundled ones first, family by family, from small to large.
 
-    Asks no network and builds no model.
+    Asks no network and builds no model. A declared miniature that was never bundled is left out.
     """
-    cards = [
-        _card(name) for name in timm.list_models(pretrained=True) if _module(name) in _FAMILIES
-    ]
+    cards = [_card(name) for name in timm.list_models(pretrained=True) if _has_weights(name)]
     return sorted(cards, key=_place)
 
 
-def _place(card: ModelCard) -> tuple[bool, str, int, str]:
+def _has_weights(name: str) -> bool:
+    module = _module(name)
+    if module not in _FAMILIES:
+        return False
+    if not module.startswith("mambaout."):
+        return name in PUBLISHED  # of timm's DeiTs, those that its paper and others compare with
+    file = declared_weights(name).file
+    return file is None or bundled_path(file) is not None
+
+
+def _place(card: ModelCard) -> tuple[bool, int, int, str]:
+    families = [family.name for family in _FAMILIES.values()]
     order = [*PUBLISHED]
     place = order.index(card.name) if card.name in PUBLISHED else len(order)
-    return card.weights.state != "bundled", card.family, place, card.name
+    return card.weights.state != "bundled", families.index(card.family), place, card.name
 
 
 def _module(name: str) -> str:

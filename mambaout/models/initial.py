@@ -36,6 +36,8 @@ def classifier(features: int, num_classes: int) -> nn.Module:
 
 def init_linear(layer: nn.Linear) -> None:
     """Weights of a truncated normal with standard deviation 0.02, no bias: the habit of ViTs."""
+    if layer.weight.is_meta:
+        return  # nothing to fill, and timm's way of filling it takes seconds for a large model
     trunc_normal_(layer.weight, std=0.02)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

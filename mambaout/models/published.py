@@ -22,6 +22,7 @@ _LOCAL = "README of hunto/LocalMamba"
 _EFFICIENT = "README of TerryPei/EfficientVMamba"
 _PLAIN = "README of ChenhongyiYang/PlainMamba"
 _NVIDIA = "README of NVlabs/MambaVision"
+_MLVLAB = "README of mlvlab/EfficientViM"
 
 # In the order in which each family is offered, small before large.
 PUBLISHED = {
@@ -63,6 +64,10 @@ PUBLISHED = {
     "vmamba_tiny_s1l8.mzeromiko_in1k": Published("VMamba-Tiny s1l8", 82.6, 224, _VMAMBA),
     "vmamba_small_s1l20.mzeromiko_in1k": Published("VMamba-Small s1l20", 83.3, 224, _VMAMBA),
     "vmamba_base_s1l20.mzeromiko_in1k": Published("VMamba-Base s1l20", 83.8, 224, _VMAMBA),
+    "localvim_tiny.hunto_in1k": Published("LocalVim-Tiny", 76.2, 224, _LOCAL),
+    "localvim_tiny_midcls.hunto_in1k": Published(
+        "LocalVim-Tiny, class token mid-way", 77.8, 224, _LOCAL
+    ),
     "localvmamba_small.hunto_in1k": Published("LocalVMamba-Small", 83.7, 224, _LOCAL),
     "efficientvmamba_tiny.terrypei_in1k": Published("EfficientVMamba-Tiny", 76.5, 224, _EFFICIENT),
     "efficientvmamba_small.terrypei_in1k": Published(
@@ -93,4 +98,19 @@ PUBLISHED = {
     "mambavision_large3_512.nvidia_in21k_ft_in1k": Published(
         "MambaVision-L3, tuned from ImageNet-21k at 512 pixels", 88.1, 512, _NVIDIA
     ),
+    "efficientvim_m1.e300_in1k": Published("EfficientViM-M1, 300 epochs", 72.9, 224, _MLVLAB),
+    "efficientvim_m1.e450_in1k": Published("EfficientViM-M1, 450 epochs", 73.5, 224, _MLVLAB),
+    "efficientvim_m1_dist.in1k": Published("EfficientViM-M1, distilled", 74.6, 224, _MLVLAB),
+    "efficientvim_m2.e300_in1k": Published("EfficientViM-M2, 300 epochs", 75.4, 224, _MLVLAB),
+    "efficientvim_m2.e450_in1k": Published("EfficientViM-M2, 450 epochs", 75.8, 224, _MLVLAB),
+    "efficientvim_m2_dist.in1k": Published("EfficientViM-M2, distilled", 76.7, 224, _MLVLAB),
+    "efficientvim_m3.e300_in1k": Published("EfficientViM-M3, 300 epochs", 77.6, 224, _MLVLAB),
+    "efficientvim_m3.e450_in1k": Published("EfficientViM-M3, 450 epochs", 77.9, 224, _MLVLAB),
+    "efficientvim_m3_dist.in1k": Published("EfficientViM-M3, distilled", 79.1, 224, _MLVLAB),
+    "efficientvim_m4.e300_in1k": Published("EfficientViM-M4, 300 epochs", 79.4, 256, _MLVLAB),
+    "efficientvim_m4.e450_in1k": Published("EfficientViM-M4, 450 epochs", 79.6, 256, _MLVLAB),
+    "efficientvim_m4_dist.in1k": Published("EfficientViM-M4, distilled", 80.7, 256, _MLVLAB),
+    "deit_tiny_patch16_224.fb_in1k": Published("DeiT-Tiny", 72.19, 224, _TIMM),
+    "deit_small_patch16_224.fb_in1k": Published("DeiT-Small", 79.86, 224, _TIMM),
+    "deit_base_patch16_224.fb_in1k": Published("DeiT-Base", 81.98, 224, _TIMM),
 }

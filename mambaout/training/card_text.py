@@ -7,6 +7,8 @@ from typing import Any
 
 from mambaout.training.config import Recipe
 
+_SEEN = " That there is a second run was decided when the accuracy of the first one was known."
+
 
 def markdown(card: dict[str, Any]) -> str:
     """The page that lies beside the weights; ``card`` as `mambaout.training.card.card` makes it."""
@@ -28,6 +30,7 @@ def markdown(card: dict[str, Any]) -> str:
         (
             f"**Data:** {card['data']['description']} The validation pictures took no part in "
             f"training and in no choice of weights: these are of the last epoch, not of the best."
+            f"{_SEEN if card.get('start') else ''}"
         ),
         (
             f"**Pictures:** {height} x {width}, RGB in [0, 1], less mean {card['mean']}, over "
