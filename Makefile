@@ -6,14 +6,14 @@ bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test
+.PHONY: help demo check test bench
 
 help: ## what there is to run
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'PYTHON=python3.12    build the environment with this Python (3.10 or newer)'
 	@echo 'VENV="$$VIRTUAL_ENV"   use an environment that exists instead of .venv'
-	@echo 'ARGS="--port 7861"    hand options on: to the page (demo) or to pytest (test)'
+	@echo 'ARGS="--port 7861"    hand options on: to the page (demo), pytest (test), benchmarks (bench)'
 
 demo: $(VENV)/.requirements ## install what the page needs, start it and print its address
 	$(bin)/python app.py $(ARGS)
@@ -35,6 +35,9 @@ test: check ## install what the tests need, check, then test; installs Chromium 
 		$(bin)/python -m pytest \
 			-m 'not weights and not network and not gpu and not browser' $(ARGS); \
 	fi
+
+bench: $(VENV)/.requirements ## measure speed as ratios on this machine, beside the last time
+	$(bin)/python -m benchmarks $(ARGS)
 
 $(bin)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import threading
 
 from app import environment
@@ -30,8 +31,14 @@ environment.prepare()
 from app.store import ModelStore  # noqa: E402
 from app.ui import build_demo, launch_kwargs  # noqa: E402
 from app.warm_up import warm_up  # noqa: E402
+from mambaout.errors import MambaOutError  # noqa: E402
 
 store = ModelStore(chosen.device, offline=chosen.offline)
+if chosen.device != "auto":
+    try:
+        _ = store.device
+    except MambaOutError as error:
+        sys.exit(str(error))
 demo = build_demo(store)
 
 if __name__ == "__main__":

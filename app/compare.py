@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from PIL import Image
+from timm.models.mambaout import GatedConvBlock
 
 from app import text
 from app.store import LoadedModel, Measured, ModelStore
@@ -24,6 +25,8 @@ from mambaout.errors import MambaOutError
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.models import Mixing
 from mambaout.models.catalogue import ModelCard
+from mambaout.models.mixing_conv import MixingConv2d
+from mambaout.ops import raster_causal_mask
 
 DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56
 _POLL_SECONDS = 0.25
@@ -76,6 +79,7 @@ class Side:
     no_heat: str = ""
     trace: ScanTrace | None = None
     no_trace: str = ""
+    window: np.ndarray | None = None  # (h, w) bool: the taps in use of a convolution that mixes
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,11 +272,23 @@ def _with_heat(result: Comparison, index: int, model: LoadedModel, class_index: 
 
 def _with_trace(side: Side, model: LoadedModel, mixing: Mixing) -> Side:
     """The side with what its scan held, or the reason why there is none."""
+    view = _mixed(model, side, mixing)
     try:
-        trace = scan_trace(_mixed(model, side, mixing), _tensor(side, model))
+        trace = scan_trace(view, _tensor(side, model))
     except MambaOutError as error:
-        return replace(side, trace=None, no_trace=str(error))
-    return replace(side, trace=trace, no_trace="")
+        return replace(side, no_trace=str(error), window=_window(view))
+    return replace(side, trace=trace)
+
+
+def _window(model: torch.nn.Module) -> np.ndarray | None:
+    """Where a Gated CNN lets a token look, (h, w) around it; None for other token mixers."""
+    block = next((m for m in model.modules() if isinstance(m, GatedConvBlock)), None)
+    if block is None:
+        return None
+    height, width = block.conv.kernel_size
+    if isinstance(block.conv, MixingConv2d) and block.conv.mixing == "causal":
+        return raster_causal_mask(height, width).numpy()
+    return np.ones((height, width), dtype=bool)
 
 
 def _tensor(side: Side, model: LoadedModel) -> torch.Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app import markup, text
+from app import map_markup, markup, text
 from app.compare import Comparison, Side, Stage, compare, explain_again, explain_class
-from app.render import Scale, overlay
+from app.render import Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
 from mambaout.models import Mixing
@@ -190,9 +190,10 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     shared = None
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
-        shared = Scale.from_zero([heat.values for heat in heats], signed=signed)
-        bar = markup.legend(shared, heats[0].unit, text.METHOD_TITLES[comparison.method])
-        values["heat_legend"] = markup.caption([text.SHARED_SCALE, heats[0].caveat], bar)
+        shared = Scale.from_zero([per_area(heat.values) for heat in heats], signed=signed)
+        unit = f"{heats[0].unit}, {text.SHARED_UNIT}"
+        bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
+        values["heat_legend"] = map_markup.caption([text.SHARED_SCALE, heats[0].caveat], bar)
     for index, side in enumerate(comparison.sides):
         values |= _heat_map(comparison, side, markup.SIDES[index], shared)
     return values
@@ -201,12 +202,15 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
 def _heat_map(comparison: Comparison, side: Side, name: str, shared: Scale | None) -> Values:
     heat, facts = side.heat, side.facts
     if heat is None or facts is None or side.seen is None or side.explained is None:
-        caption = markup.caption([], reason=side.no_heat or side.error, missing=text.NO_MAP)
-        return {f"{name}_heat": None, f"{name}_heat_caption": caption}
-    scale, bar = shared, ""
+        reason = side.no_heat or side.error
+        why = map_markup.instead(text.NO_MAP, reason) if reason else ""
+        return {f"{name}_heat": None, f"{name}_heat_caption": why}
+    values, scale, bar = heat.values, shared, ""
     if scale is None:
-        scale = Scale.from_zero([heat.values], signed=heat.signed)
-        bar = markup.legend(scale, heat.unit, side.title)
+        scale = Scale.from_zero([values], signed=heat.signed)
+        bar = map_markup.legend(scale, heat.unit, side.title)
+    else:
+        values = per_area(values)
     label = facts.vocabulary.labels[side.explained]
     method = text.METHOD_TITLES[comparison.method]
     words = [
@@ -214,15 +218,15 @@ def _heat_map(comparison: Comparison, side: Side, name: str, shared: Scale | Non
         text.layer_note(heat.layer, heat.values.shape),
     ]
     if shared is not None:
-        words.append(text.faint(float(heat.values.max()), shared.high))
+        words.append(text.faint(float(np.abs(values).max()), shared.high))
     if comparison.chosen_key not in {None, facts.vocabulary.keys[side.explained]}:
         words.insert(0, text.unknown_here(side.title, comparison.chosen_label))
     return {
         f"{name}_heat": Picture(
-            overlay(side.seen, heat.values, scale),
+            overlay(side.seen, values, scale),
             text.heat_alt(method, side.title, label, heat.values),
         ),
-        f"{name}_heat_caption": markup.caption(words, bar),
+        f"{name}_heat_caption": map_markup.caption(words, bar),
     }
 
 
@@ -247,6 +251,13 @@ def scan_maps(comparison: Comparison, view: View) -> Values:
     return values
 
 
+def scan_again(comparison: Comparison, view: View) -> Values:
+    """The scan's maps after a chooser moved, without the layer: it may have moved on meanwhile."""
+    values = scan_maps(comparison, view)
+    del values["layer"]
+    return values
+
+
 def _path(side: Side, view: View) -> PathTrace | None:
     """The chosen path of the chosen layer, the first one where that layer does not have it."""
     if not side.trace:
@@ -266,12 +277,12 @@ def _scan_map(
 ) -> Values:
     if path is None or side.seen is None:
         missing = text.NO_ANSWER if side.error else text.NO_SCAN
-        caption = markup.caption([], reason=side.no_trace or side.error, missing=missing)
-        return {f"{name}_scan": None, f"{name}_scan_caption": caption}
+        why = map_markup.instead(missing, side.no_trace or side.error, side.window)
+        return {f"{name}_scan": None, f"{name}_scan_caption": why}
     values = path.on_grid(view.quantity)
     scale = shared or Scale.over([values])
     unit = path.units[view.quantity]
-    bar = markup.legend(scale, unit, text.QUANTITIES[view.quantity])
+    bar = map_markup.legend(scale, unit, text.QUANTITIES[view.quantity])
     words = [
         text.scan_caption(path.layer_index + 1, path.path, values),
         text.class_token_note(path.class_token(view.quantity), unit),
@@ -279,5 +290,5 @@ def _scan_map(
     alt = text.scan_alt(side.title, view.quantity, path.layer_index + 1, path.path, values)
     return {
         f"{name}_scan": Picture(overlay(side.seen, np.asarray(values), scale), alt),
-        f"{name}_scan_caption": markup.caption(words, bar),
+        f"{name}_scan_caption": map_markup.caption(words, bar),
     }

@@ -18,7 +18,7 @@ Components = dict[str, Any]  # by name; gradio's components share no useful type
 
 
 def controls(store: ModelStore) -> Components:
-    """What the visitor chooses: a picture, two models, how tokens mix."""
+    """What is asked: a picture and two models."""
     parts: Components = {}
     pictures = examples()
     with gr.Column(scale=0, min_width=320, elem_classes="mo-controls"):
@@ -29,7 +29,7 @@ def controls(store: ModelStore) -> Components:
                 sources=["upload", "clipboard", "webcam"],
                 type="pil",
                 format="png",
-                height=250,
+                height=220,
                 buttons=["fullscreen"],
                 elem_id="picture",
                 alt_text="The picture that both models are asked about",
@@ -47,13 +47,6 @@ def controls(store: ModelStore) -> Components:
                 parts["left"] = _picker(store, 0)
                 parts["right"] = _picker(store, 1)
             parts["swap"] = gr.Button("⇄ Swap models", size="sm", elem_id="swap")
-            parts["mixing"] = gr.Radio(
-                [("Bidirectional", "bidirectional"), ("Causal", "causal")],
-                value="bidirectional",
-                label="Token mixing",
-                info=text.MIXING_HELP,
-                elem_id="mixing",
-            )
             with gr.Row():
                 parts["run"] = gr.Button("Compare", variant="primary", elem_id="run", scale=3)
                 parts["stop"] = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
@@ -61,11 +54,9 @@ def controls(store: ModelStore) -> Components:
 
 
 def _picker(store: ModelStore, index: int) -> gr.Dropdown:
-    card = store.card(store.default_pair[index])
     return gr.Dropdown(
-        # The others are filled in when a page is opened: to tell their sizes, each is built once.
-        choices=[(text.choice(card), card.name)],
-        value=card.name,
+        choices=[(text.choice(card), card.name) for card in store.cards()],
+        value=store.default_pair[index],
         label=("Left model", "Right model")[index],
         filterable=False,
         elem_id=f"{markup.SIDES[index]}-model",
@@ -73,11 +64,18 @@ def _picker(store: ModelStore, index: int) -> gr.Dropdown:
 
 
 def results() -> Components:
-    """Every place that a handler fills, by its name."""
+    """What is answered: every place that a handler fills, by its name, and how it is shown."""
     places: Components = {
         "result": gr.State(time_to_live=RESULT_SECONDS),
     }
     with gr.Column(scale=1, min_width=320, elem_classes="mo-results"):
+        places["mixing"] = gr.Radio(
+            [("Bidirectional", "bidirectional"), ("Causal", "causal")],
+            value="bidirectional",
+            label="Token mixing",
+            info=text.MIXING_HELP,
+            elem_id="mixing",
+        )
         places["status"] = gr.HTML(
             text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="status",
             label="Progress",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from app import text
 from app.compare import Comparison, Facts, Side
 from app.examples import Example
-from app.render import Scale
-from mambaout.models.catalogue import ModelCard
+from app.numbers import change, count, duration, number, percent
 
 SIDES = ("left", "right")
 _MOST_LISTED = 1000  # class names; the largest vocabulary has 11,821
@@ -23,9 +22,10 @@ def escaped(words: str) -> str:
 
 
 def head() -> str:
+    paper = f'<a href="{text.PAPER_ADDRESS}" target="_blank" rel="noopener">{text.PAPER}</a>'
     return (
         f'<header class="mo-head"><h1>{escaped(text.TITLE)}</h1>'
-        f"<p>{escaped(text.TAGLINE)}</p></header>"
+        f"<p>{escaped(text.TAGLINE)} {escaped(text.AFTER)} {paper}.</p></header>"
     )
 
 
@@ -81,7 +81,7 @@ def verdict(comparison: Comparison) -> str:
     if one.same_classes(other):
         q = right.answer.probabilities[[other.positions[key] for key in one.keys]]
         chips.append(
-            chip(f"KL divergence {text.number(kl_divergence(left.answer.probabilities, q))} nats")
+            chip(f"KL divergence {number(kl_divergence(left.answer.probabilities, q))} nats")
         )
     else:
         chips.append(chip(text.different_classes(len(one), len(other))))
@@ -132,8 +132,8 @@ def card_head(side: Side, index: int) -> str:
         mixer = f'<p class="mo-mixer">{escaped(facts.card.mixer)}</p>'
     reason = note(text.sentence(side.error), "reason")
     return (
-        f'<div class="mo-who"><h3><span class="mo-dot mo-{SIDES[index]}" aria-hidden="true"></span>'
-        f"{escaped(side.title)}</h3>{badge}</div>{mixer}{reason}"
+        f'<div class="mo-who"><h2><span class="mo-dot mo-{SIDES[index]}" aria-hidden="true"></span>'
+        f"{escaped(side.title)}</h2>{badge}</div>{mixer}{reason}"
     )
 
 
@@ -143,9 +143,9 @@ def card_facts(side: Side) -> str:
     if facts is None or answer is None:
         return ""
     numbers = [
-        (text.duration(answer.seconds), f"forward, {facts.device.upper()}"),
-        (text.count(facts.card.params), "parameters"),
-        (text.count(facts.macs), "MACs"),
+        (duration(answer.seconds), f"forward, {facts.device.upper()}"),
+        (count(facts.card.params), "parameters"),
+        (count(facts.macs), "MACs"),
         (f"{facts.side}²", "pixels in"),
     ]
     tiles = "".join(
@@ -193,14 +193,14 @@ def card_change(side: Side) -> str:
     rows = "".join(
         "<tr>"
         f'<th scope="row">{escaped(labels[i])}</th>'
-        f"<td>{escaped(text.percent(before[i]))}</td><td>{escaped(text.percent(after[i]))}</td>"
+        f"<td>{escaped(percent(before[i]))}</td><td>{escaped(percent(after[i]))}</td>"
         f"<td>{_bar(float(after[i] - before[i]))}"
-        f"{escaped(text.change(before[i], after[i]))}</td></tr>"
+        f"{escaped(change(before[i], after[i]))}</td></tr>"
         for i in list(shown)[:4]
     )
     return (
         f'<div class="mo-change"><p>{badge}</p><table><caption>Same weights, two mixings</caption>'
-        '<thead><tr><th scope="col">class</th><th scope="col">bidirectional</th>'
+        '<thead><tr><th scope="col">class</th><th scope="col">bidirec&shy;tional</th>'
         '<th scope="col">causal</th><th scope="col">change</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>{measured}</div>"
     )
@@ -235,61 +235,3 @@ def scan_heading(quantity: str | None = None) -> str:
     if quantity is not None:
         help_text += f" {text.QUANTITIES[quantity]}: {text.QUANTITY_HELP[quantity]}"
     return section(text.SCAN_HEADING, help_text)
-
-
-def caption(words: Iterable[str], legend: str = "", reason: str = "", missing: str = "") -> str:
-    """What belongs under a map: its legend and sentences, or what is missing there and why."""
-    if reason:
-        return (
-            f'<div class="mo-none"><p class="mo-none-what">{escaped(missing)}</p>'
-            f"<p>{escaped(text.sentence(reason))}</p></div>"
-        )
-    lines = "".join(f"<p>{escaped(line)}</p>" for line in words if line)
-    return f'<div class="mo-caption">{legend}{lines}</div>'
-
-
-def legend(scale: Scale, unit: str, name: str) -> str:
-    """A colour bar with the two ends of its range, and what one unit means."""
-    low, high = text.number(scale.low), text.number(scale.high)
-    label = escaped(f"{name}: colours from {low} to {high}, {unit}")
-    middle = '<span class="mo-zero">0</span>' if scale.signed else ""
-    return (
-        f'<div class="mo-legend"><span class="mo-end">{escaped(low)}</span>'
-        f'<span class="mo-ramp" role="img" aria-label="{label}" '
-        f'style="background:{scale.css_gradient()}">{middle}</span>'
-        f'<span class="mo-end">{escaped(high)}</span>'
-        f'<span class="mo-unit">{escaped(unit)}</span></div>'
-    )
-
-
-def models_table(cards: Sequence[ModelCard]) -> str:
-    """Every model on offer with what is known of it, family by family."""
-    columns = ("model", "parameters", "top-1", "classes", "pixels", "weights", "licence")
-    header = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    families = dict.fromkeys((card.family, card.mixer) for card in cards)
-    bodies = "".join(
-        f'<tbody><tr class="mo-family"><th scope="rowgroup" colspan="{len(columns)}">'
-        f"{escaped(family)} <span>{escaped(mixer)}</span></th></tr>"
-        f"{''.join(_model_row(card) for card in cards if card.family == family)}</tbody>"
-        for family, mixer in families
-    )
-    return (
-        '<div class="mo-table" tabindex="0" role="region" aria-label="Models on offer"><table>'
-        f"<thead><tr>{header}</tr></thead>{bodies}</table></div>"
-    )
-
-
-def _model_row(card: ModelCard) -> str:
-    top1 = "–"
-    if card.top1 is not None:
-        top1 = f'<span title="{escaped(card.top1_source)}">{card.top1:.1f} %</span>'
-    cells = (
-        escaped(text.count(card.params)),
-        top1,
-        escaped(card.data),
-        f"{card.input_size[1]}²",
-        escaped(text.weights_note(card)),
-        escaped(card.licence or "not stated"),
-    )
-    name = f"{escaped(card.title)}<br><small>{escaped(card.name)}</small>"
-    return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'

@@ -34,7 +34,7 @@ _DIVERGING = (
     (255, 161, 76, 8),
 )
 
-MAP_OPACITY = 0.68  # enough to tell colours apart, and the picture stays recognisable
+MAP_OPACITY = 0.62  # enough to tell colours apart, and the picture stays recognisable
 _STOPS_IN_LEGEND = 17
 
 
@@ -88,6 +88,16 @@ class Scale:
             ends = np.full(_STOPS_IN_LEGEND, self.low)
         stops = self.colours(ends[None])[0].round().astype(int)
         return f"linear-gradient(90deg, {', '.join(f'rgb({r} {g} {b})' for r, g, b in stops)})"
+
+
+def per_area(values: np.ndarray) -> np.ndarray:
+    """A map's values times the number of its places, so that maps on different grids compare.
+
+    The same evidence is spread over more places on a finer grid, and each of them holds less: per
+    place, a map of 16 x 16 is fainter than one of 8 x 8 for no other reason. What one unit of
+    area holds does not depend on the grid.
+    """
+    return values * values.size
 
 
 def overlay(

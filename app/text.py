@@ -1,12 +1,12 @@
-"""Every sentence the visitor reads, and how numbers are written in them."""
+"""Every sentence the visitor reads."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from app.numbers import count, duration, megabytes, number, percent
 from mambaout.explain.cam import METHODS
 from mambaout.models.catalogue import ModelCard
 
@@ -15,6 +15,10 @@ TAGLINE = (
     "Does seeing need a state space model? Give one picture to two image models, one that scans "
     "it with a selective state space and one that only convolves, and look at how each answers."
 )
+
+AFTER = "After the paper"
+PAPER = "MambaOut: Do We Really Need Mamba for Vision?"
+PAPER_ADDRESS = "https://arxiv.org/abs/2405.07992"
 
 TRY = "Or try one of these"
 NO_MAP = "No heat map"
@@ -48,7 +52,11 @@ MODELS_HELP = (
 )
 
 METHOD_TITLES = {name: method.title for name, method in METHODS.items()}
-SHARED_SCALE = "One colour scale for both models, drawn over the picture in grey."
+SHARED_SCALE = (
+    "One colour scale for both models. Each value is multiplied by the number of places on its "
+    "grid, because on a finer grid the same evidence is spread over more of them."
+)
+SHARED_UNIT = "× places"
 
 QUANTITIES = {
     "delta": "Step size Δ",
@@ -93,9 +101,17 @@ CAUSAL_FORM = {
 
 
 def choice(card: ModelCard) -> str:
-    """A model as an entry of the list to choose from."""
-    data = f"{card.data}, " if card.weights.state in {"cached", "available"} else ""
-    return f"{card.title} · {data}{weights_note(card)}"
+    """An entry of the list to choose from: name, size, cost, accuracy, licence, weights."""
+    facts = [card.title, f"{count(card.params)} parameters"]
+    if card.macs is not None:
+        facts.append(f"{count(card.macs)}MACs")
+    if card.top1 is not None:
+        facts.append(f"{card.top1:.1f} %")
+    facts.append(card.licence or "licence not stated")
+    # In full on the card, or when it is chosen: a list is skimmed.
+    state = card.weights.state
+    facts.append("weights not here" if state == "unavailable" else weights_note(card))
+    return " · ".join(facts)
 
 
 def weights_note(card: ModelCard) -> str:
@@ -109,7 +125,7 @@ def weights_note(card: ModelCard) -> str:
         # The makers' own files may hold more than the weights; timm's hold them and nothing else.
         least = "" if weights.reason.endswith(".safetensors") else "more than "
         size = megabytes(4 * card.params)
-        return f"weights not on this machine: {least}{size} to download"
+        return f"{least}{size} to download"
     return f"not available: {_lower_first(weights.reason.rstrip('.'))}"
 
 
@@ -175,14 +191,6 @@ def verdict(titles: Sequence[str], answers: Sequence[str], same: bool) -> str:
     return f"{titles[0]} says {answers[0]}, {titles[1]} says {answers[1]}."
 
 
-def change(before: float, after: float) -> str:
-    """A change of probability, in percentage points with its sign."""
-    points = round(100 * (after - before), 1)
-    if points == 0:
-        return "±0 points"
-    return f"{'+' if points > 0 else '−'}{abs(points):g} points"
-
-
 def place(row: int, column: int, height: int, width: int) -> str:
     """Where a cell of a grid lies, in words: "upper left", "centre"."""
     down = ("upper", "middle", "lower")[3 * (2 * row + 1) // (2 * height)]
@@ -225,6 +233,14 @@ def faint(greatest: float, high: float) -> str:
     return f"Its greatest value is {share} of the shared scale: choose “Each its own” to see more."
 
 
+def window(taps: np.ndarray) -> str:
+    """How far a token looks through one convolution."""
+    height, width = taps.shape
+    if taps.all():
+        return f"Each token sees the {height} × {width} around it, and nothing is carried along."
+    return f"Each token sees {int(taps.sum())} of the {height} × {width} around it, none after it."
+
+
 def unknown_here(name: str, label: str) -> str:
     return f"{name} has no class {label}: this map is for its own first answer."
 
@@ -259,44 +275,6 @@ def scan_alt(name: str, quantity: str, layer: int, path: str, values: np.ndarray
         f"{QUANTITIES[quantity]} of {name}, layer {layer}, {path} path, drawn on the picture's "
         f"patches: greatest in the {strongest(values)}."
     )
-
-
-def number(value: float) -> str:
-    """Three significant digits, as one writes them by hand."""
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(abs(value)))
-    if -3 <= exponent < 5:
-        decimals = max(0, 2 - exponent)
-        written = f"{value:.{decimals}f}"
-        return (written.rstrip("0").rstrip(".") if "." in written else written).replace("-", "−")
-    mantissa = f"{value / 10**exponent:.2f}".rstrip("0").rstrip(".")
-    superscript = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa.replace('-', '−')} × 10{superscript}"
-
-
-def percent(probability: float) -> str:
-    """A probability in percent: "61 %", "0.4 %", never "0 %" for what is possible."""
-    value = 100 * probability
-    if value >= 9.95:
-        return f"{value:.0f} %"
-    return f"{value:.1f} %" if value >= 0.05 else "< 0.1 %"
-
-
-def duration(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
-
-
-def count(value: float) -> str:
-    """A large count: "1.02 M", "4.2 G"."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f}"
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 
 def _lower_first(sentence: str) -> str:

@@ -20,9 +20,10 @@ from app.handlers import (
     explain_by,
     explain_row,
     heat_maps,
-    scan_maps,
+    scan_again,
 )
 from app.layout import Components
+from app.models_markup import models_table
 from app.safe_image import notes_of
 from app.store import ModelStore
 from mambaout.errors import MambaOutError
@@ -59,9 +60,9 @@ def comparing(demo: gr.Blocks, store: ModelStore, controls: Components, places: 
     def explain(method: str, shown: Any, *chosen: Any) -> Iterator[Values]:
         yield from explain_by(store, shown, method, _view(*chosen))
 
-    asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
+    asked = [*(controls[name] for name in ("picture", "left", "right")), places["mixing"]]
     # Not the picture's input event: that of a removed picture still brings the picture along.
-    triggers = [controls["run"].click, controls["picture"].upload, controls["mixing"].input]
+    triggers = [controls["run"].click, controls["picture"].upload, places["mixing"].input]
     if "examples" in controls:
         chosen = controls["examples"].select(
             _example, outputs=controls["picture"], queue=False, **_PRIVATE
@@ -97,11 +98,11 @@ def redrawing(places: Components) -> None:
 
     def both(shown: Any, *chosen: Any) -> Iterator[Values]:
         if shown is not None:
-            yield heat_maps(shown, _view(*chosen)) | scan_maps(shown, _view(*chosen))
+            yield heat_maps(shown, _view(*chosen)) | scan_again(shown, _view(*chosen))
 
     def scan(shown: Any, *chosen: Any) -> Iterator[Values]:
         if shown is not None:
-            yield scan_maps(shown, _view(*chosen))
+            yield scan_again(shown, _view(*chosen))
 
     inputs = [places["result"], *(places[name] for name in _VIEW)]
     outputs = [places[name] for name in PLACES]
@@ -123,13 +124,13 @@ def redrawing(places: Components) -> None:
 
 
 def choosing(demo: gr.Blocks, store: ModelStore, controls: Components, table: gr.HTML) -> None:
-    """The lists of models, filled when a page is opened: making them builds every model once."""
+    """The lists of models, drawn anew when a page is opened: weights may have come meanwhile."""
 
     def fill() -> tuple[Any, Any, str]:
         cards = store.cards()
         choices = [(text.choice(card), card.name) for card in cards]
         lists = gr.Dropdown(choices=choices), gr.Dropdown(choices=choices)
-        return *lists, markup.models_table(cards)
+        return *lists, models_table(cards)
 
     pickers = [controls["left"], controls["right"]]
     demo.load(fill, outputs=[*pickers, table], show_progress="hidden", **_PRIVATE)

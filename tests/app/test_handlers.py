@@ -20,8 +20,11 @@ from app.handlers import (
     explain_by,
     explain_row,
     heat_maps,
+    scan_again,
     scan_maps,
 )
+from app.numbers import number
+from app.render import per_area
 from app.store import DEFAULT_PAIR
 from app.warm_up import warm_up
 from mambaout.errors import ExplanationError, WeightsUnavailable
@@ -56,7 +59,7 @@ def test_the_page_fills_step_by_step(stages):
     _, _, steps = stages
     order = []
     for step in steps[:-1]:
-        order += [place for place in step if place != "status" and place not in order]
+        order += [place for place in step if step[place] and place not in order]
         assert step["status"]
     first = order.index
     assert first("left_answer") < first("right_answer") < first("left_heat")
@@ -84,6 +87,7 @@ def test_a_model_without_a_scan_says_why(last):
     assert last["left_scan"] is None
     assert "MambaOut has no scan" in last["left_scan_caption"]
     assert "7x7 depthwise convolution" in last["left_scan_caption"]
+    assert "sees the 7 × 7 around it" in last["left_scan_caption"]
     swapped = scan_maps(replace(last["result"], sides=last["result"].sides[::-1]), View())
     assert isinstance(swapped["left_scan"], Picture)
     assert "MambaOut has no scan" in swapped["right_scan_caption"]
@@ -110,17 +114,19 @@ def test_a_causal_scan_has_its_forward_path_alone(stages):
     store, picture, _ = stages
     causal = asked(store, picture, mixing="causal", path="backward")[-1]
     assert causal["path"] == Control("forward", ("forward",))
+    assert "sees 25 of the 7 × 7 around it" in causal["left_scan_caption"]
     assert "forward path" in causal["right_scan_caption"]
 
 
 def test_one_scale_for_both_maps_or_one_each(shown):
     shared, own = heat_maps(shown, View()), heat_maps(shown, View(shared_scale=False))
-    peaks = [float(side.heat.values.max()) for side in shown.sides]
+    peaks = [float(per_area(side.heat.values).max()) for side in shown.sides]
     faint = int(np.argmin(peaks))
     name = ("left", "right")[faint]
     assert peaks[faint] < peaks[1 - faint]
     brightest = [np.asarray(maps[f"{name}_heat"].image).max() for maps in (shared, own)]
     assert brightest[0] < brightest[1]
+    assert f">{number(max(peaks))}<" in shared["heat_legend"]
     assert "mo-legend" in shared["heat_legend"]
     assert own["heat_legend"] == ""
     for side in ("left", "right"):
@@ -146,6 +152,12 @@ def test_every_quantity_is_drawn_with_its_unit(shown, quantity):
     assert maps["path"] == Control("backward", ("forward", "backward"))
     before = scan_maps(shown, View(quantity=quantity, layer=2, path="backward"))
     assert np.any(np.asarray(before["right_scan"].image) != np.asarray(maps["right_scan"].image))
+
+
+def test_a_chooser_that_moved_is_not_moved_back(shown):
+    again = scan_again(shown, View(layer=2))
+    assert "Layer 2," in again["right_scan_caption"]
+    assert "layer" not in again
 
 
 def test_a_layer_beyond_the_last_is_the_last(shown):

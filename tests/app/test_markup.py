@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from app import markup
+from app import map_markup, markup
+from app.models_markup import models_table
 from app.vocabulary import Vocabulary, short_names
 
 HOSTILE = '<img src=x onerror="alert(1)">${alert(1)}{{value}}'
@@ -48,13 +49,21 @@ def test_the_divergence_is_that_of_the_books():
 
 
 def test_a_maps_absence_has_a_reason():
-    words = Elements(markup.caption([], reason="no scan here", missing="No scan")).words
-    assert words == "No scanNo scan here."
+    assert Elements(map_markup.instead("No scan", "no scan here")).words == "No scanNo scan here."
+
+
+def test_a_window_is_drawn_tap_by_tap():
+    window = np.arange(9).reshape(3, 3) <= 4
+    fragment = map_markup.instead("No scan", "it convolves", window)
+    assert fragment.count("<i></i>") == 5
+    assert fragment.count('<i class="mo-cut"></i>') == 4
+    assert "Each token sees 5 of the 3 × 3 around it" in fragment
+    assert "sees the 3 × 3 around it" in map_markup.instead("", "x", np.ones((3, 3), bool))
 
 
 def test_every_model_is_in_the_table(model_card):
     cards = [model_card("vim_atto.tiny_imagenet", "Vim"), model_card("mambaout_atto.tiny_imagenet")]
-    table = Elements(markup.models_table(cards))
+    table = Elements(models_table(cards))
     assert table.tags.count("tr") == 1 + 2 + 2  # columns, families, models
     assert "Vim-Atto" in table.words
     assert "apache-2.0" in table.words

@@ -330,26 +330,31 @@ def test_two_visitors_get_their_own_answers(visit, pictures):
     for visited in (first, second):
         visited.wait_until_done()
     together = [first.rows("left"), second.rows("left")]
-    alone = visit()
-    for name, answers in (("sun.png", together[0]), ("stripes.jpg", together[1])):
-        alone.page.get_by_label("Remove Image").click()
-        alone.upload(pictures / name)
-        alone.wait_until_done()
-        assert alone.rows("left") == answers
+    # One after the other, and each on the other's page.
+    for visited, name, answers in (
+        (first, "stripes.jpg", together[1]),
+        (second, "sun.png", together[0]),
+    ):
+        visited.page.get_by_label("Remove Image").click()
+        visited.upload(pictures / name)
+        visited.wait_until_done()
+        assert visited.rows("left") == answers
+    assert together[0] != together[1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 768, 390])
-def test_nothing_is_wider_than_the_window(visit, width, scheme):
-    visited = visit(width=width, scheme=scheme)
+def test_nothing_is_wider_than_the_window(visit, scheme):
+    visited = visit(scheme=scheme)
     page = visited.page
     page.get_by_label("Causal", exact=True).click()
     visited.wait_until_done()
-    for tab in ("Compare", "Models"):
-        page.get_by_role("tab", name=tab).click()
-        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate(NARROWER, width) == []
+    for width in (1280, 768, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for tab in ("Compare", "Models"):
+            page.get_by_role("tab", name=tab).click()
+            expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(NARROWER, width) == []
     dark = page.evaluate("document.body.classList.contains('dark')")
     assert dark == (scheme == "dark")
 

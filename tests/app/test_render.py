@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.markup import legend
-from app.render import Scale, overlay
+from app.map_markup import legend
+from app.render import Scale, overlay, per_area
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 WHITE = Image.new("RGB", (64, 64), "white")
@@ -39,6 +39,14 @@ def test_equal_values_have_equal_colours_on_one_scale():
     assert (shared.colours(left)[0, 2] == shared.colours(right)[0, 0]).all()
     own = Scale.over([left]), Scale.over([right])
     assert (own[0].colours(left)[0, 2] != own[1].colours(right)[0, 0]).any()
+
+
+def test_evidence_per_area_does_not_depend_on_the_grid():
+    coarse = np.array([[4.0, 0.0], [8.0, 4.0]])
+    fine = np.kron(coarse, np.ones((3, 3))) / 9  # the same evidence, on nine times the places
+    assert fine.sum() == pytest.approx(coarse.sum())
+    assert fine.max() < coarse.max() / 2
+    assert per_area(fine) == pytest.approx(np.kron(per_area(coarse), np.ones((3, 3))))
 
 
 def test_a_scale_that_is_never_negative_starts_at_zero():

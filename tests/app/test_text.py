@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from app import text
+from app import numbers, text
 from mambaout.models.weights import WeightsStatus
 
 
@@ -27,7 +27,7 @@ from mambaout.models.weights import WeightsStatus
     ],
 )
 def test_numbers_have_three_digits(value, written):
-    assert text.number(value) == written
+    assert numbers.number(value) == written
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_numbers_have_three_digits(value, written):
     [(1, "100 %"), (0.614, "61 %"), (0.0994, "9.9 %"), (0.0005, "0.1 %"), (1e-9, "< 0.1 %")],
 )
 def test_what_is_possible_is_never_zero_percent(probability, written):
-    assert text.percent(probability) == written
+    assert numbers.percent(probability) == written
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_is_possible_is_never_zero_percent(probability, written):
     ],
 )
 def test_a_change_is_in_points_with_its_sign(before, after, written):
-    assert text.change(before, after) == written
+    assert numbers.change(before, after) == written
 
 
 @pytest.mark.parametrize(
@@ -65,25 +65,28 @@ def test_a_map_with_holes_has_a_strongest_place():
     assert text.strongest(np.array([[np.nan, 2.0], [1.0, 0.0]])).startswith("upper right (row 1")
 
 
+FACTS = "Vim-Tiny · 7.15 M parameters · 1.55 GMACs · 76.1 % · apache-2.0 · "
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "note"),
     [
-        ("bundled", "bundled with the project", "Vim-Tiny · bundled"),
-        ("cached", "downloaded from x", "Vim-Tiny · ImageNet-1k, on this machine"),
+        ("bundled", "bundled with the project", FACTS + "bundled"),
+        ("cached", "downloaded from x", FACTS + "on this machine"),
         (
             "available",
             "will be downloaded from x/model.safetensors",
-            "Vim-Tiny · ImageNet-1k, weights not on this machine: 29 MB to download",
+            FACTS + "29 MB to download",
         ),
         (
             "available",
             "will be downloaded from x/vim.pth",
-            "Vim-Tiny · ImageNet-1k, weights not on this machine: more than 29 MB to download",
+            FACTS + "more than 29 MB to download",
         ),
         (
             "unavailable",
             "Not downloaded yet, and offline mode is on.",
-            "Vim-Tiny · not available: not downloaded yet, and offline mode is on",
+            FACTS + "weights not here",
         ),
     ],
 )
@@ -91,7 +94,10 @@ def test_a_choice_says_where_its_weights_are(state, reason, note):
     card = SimpleNamespace(
         title="Vim-Tiny",
         params=7_148_008,
+        macs=1_554_000_000,
+        top1=76.1,
         data="ImageNet-1k",
+        licence="apache-2.0",
         weights=WeightsStatus(state, reason, None, None),
     )
     assert text.choice(card) == note

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+import torch
 from gradio.components import Component
 
 from app.store import ModelStore
 from app.ui import build_demo, launch_kwargs
 
 ROOT = Path(__file__).parents[2]
+ABSENT = "mps" if torch.cuda.is_available() else "cuda"
 
 
 def refuses(name, progress):
@@ -83,6 +85,7 @@ def test_the_script_has_a_page_and_starts_nothing():
         (["--help"], 0, "--offline"),
         (["--port", "no"], 2, "invalid int value"),
         (["--device", "tpu"], 2, "invalid choice"),
+        (["--device", ABSENT], 1, f"This machine has no {ABSENT} device"),
     ],
 )
 def test_the_command_line_explains_itself(arguments, code, words):
