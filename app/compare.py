@@ -20,12 +20,12 @@ from timm.models.mambaout import GatedConvBlock
 
 from app import text
 from app.store import LoadedModel, Measured, ModelStore
-from app.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.models import Mixing
 from mambaout.models.catalogue import ModelCard
 from mambaout.models.mixing_conv import MixingConv2d
+from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
 DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56

@@ -29,7 +29,7 @@ def controls(store: ModelStore) -> Components:
                 sources=["upload", "clipboard", "webcam"],
                 type="pil",
                 format="png",
-                height=220,
+                height=200,
                 buttons=["fullscreen"],
                 elem_id="picture",
                 alt_text="The picture that both models are asked about",

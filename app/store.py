@@ -20,13 +20,13 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from app.framing import Framing
-from app.vocabulary import Vocabulary, vocabulary_of
 from mambaout.errors import MambaOutError, WeightsUnavailable
 from mambaout.evaluation.cost import Cost, cost
 from mambaout.models import Mixing, with_mixing
 from mambaout.models.bundled import bundled_card
-from mambaout.models.catalogue import ModelCard, offered
+from mambaout.models.catalogue import ModelCard, offered, offered_card
 from mambaout.models.download import Progress
+from mambaout.models.vocabulary import Vocabulary, vocabulary_of
 from mambaout.models.weights import declared_weights, fetch_weights
 
 DevicePolicy = Literal["auto", "cpu", "cuda", "mps"]
@@ -162,10 +162,10 @@ class ModelStore:
         Raises:
             MambaOutError: no model on offer has this name.
         """
-        for card in self.cards():
-            if card.name == name:
-                return card
-        raise MambaOutError(f"No model on offer is called {name}: choose one from the list.")
+        card = offered_card(name)
+        if card is None:
+            raise MambaOutError(f"No model on offer is called {name}: choose one from the list.")
+        return self._as_offline(card) if self.offline else card
 
     def holds(self, name: str) -> bool:
         """Whether this model is in memory."""

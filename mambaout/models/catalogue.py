@@ -109,6 +109,12 @@ def offered() -> list[ModelCard]:
     return sorted(cards, key=_place)
 
 
+def offered_card(name: str) -> ModelCard | None:
+    """The entry of `offered` with this name, tag included; None if it has none."""
+    known = "." in name and timm.models.is_model_pretrained(name)
+    return _card(name) if known and _has_weights(name) else None
+
+
 def _has_weights(name: str) -> bool:
     module = _module(name)
     if module not in _FAMILIES:

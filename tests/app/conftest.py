@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from app.store import DEFAULT_PAIR, ModelStore
-from app.vocabulary import Vocabulary
 from mambaout.models.catalogue import ModelCard
+from mambaout.models.vocabulary import Vocabulary
 from mambaout.models.weights import WeightsStatus
 
 CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
@@ -60,6 +60,9 @@ class UntrainedStore(ModelStore):
 
     def cards(self):
         return self.offer
+
+    def card(self, name):
+        return {card.name: card for card in self.offer}.get(name) or super().card(name)
 
     def _load(self, name, progress):
         loaded = super()._load(name, progress)

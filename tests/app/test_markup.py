@@ -10,7 +10,7 @@ import pytest
 
 from app import map_markup, markup
 from app.models_markup import models_table
-from app.vocabulary import Vocabulary, short_names
+from mambaout.models.vocabulary import Vocabulary, short_names
 
 HOSTILE = '<img src=x onerror="alert(1)">${alert(1)}{{value}}'
 

@@ -300,7 +300,7 @@ def test_a_model_that_is_not_here_says_so_and_leaves_the_page_whole(visit):
     page = visited.page
     page.get_by_label("Right model").click()
     option = page.get_by_role("option", name=re.compile("^Vim-Tiny ·"))
-    expect(option).to_contain_text("not available: not downloaded yet, and offline mode is on")
+    expect(option).to_contain_text("weights not here")
     option.click()
     page.get_by_role("button", name="Compare").click()
     visited.wait_until_done()

@@ -10,7 +10,7 @@ import torch
 
 from mambaout.models import __main__ as command
 from mambaout.models import catalogue
-from mambaout.models.catalogue import offered
+from mambaout.models.catalogue import offered, offered_card
 from mambaout.models.labels import class_labels
 from mambaout.models.published import PUBLISHED
 
@@ -219,3 +219,11 @@ def test_command_lists_the_models(capsys, monkeypatch, cards):
         "apache-2.0",
         "unavailable",
     ]
+
+
+def test_one_card_is_the_same_as_in_the_list():
+    cards = offered()
+    assert [offered_card(card.name) for card in cards] == cards
+    assert offered_card("vim_atto") is None  # without its tag
+    assert offered_card("resnet50.a1_in1k") is None
+    assert offered_card("no_such_model.in1k") is None
