@@ -125,14 +125,14 @@ def test_no_file_says_what_only_its_author_could_use(pattern):
 
 
 @pytest.mark.parametrize(
-    "line", ["open('/home/me/cat.jpg')", "see /root/x", r"C:\Users\me", '"/work/data/x.png"']
+    "line", ["open('/home/me/cat.jpg')", "see /root/x", r"C:\Users\me", '"/scratch/data/x.png"']
 )
 def test_a_machines_path_is_recognised(line):
     assert A_MACHINES_PATH.search(line)
 
 
 @pytest.mark.parametrize(
-    "line", ["https://example.org/home/x", "docs/work/x.md", "~/work/x", "$HOME/work/x", "/usr/bin"]
+    "line", ["https://example.org/home/x", "docs/work/x.md", "~/data/x", "$HOME/work/x", "/usr/bin"]
 )
 def test_a_path_that_everybody_has_is_left_alone(line):
     assert not A_MACHINES_PATH.search(line)

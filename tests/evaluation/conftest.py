@@ -63,7 +63,7 @@ def downloaded(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def places(checkpoints, downloaded, monkeypatch, tmp_path):
-    """Weights come from this session's folders, and answers go to this test's."""
+    """Weights come from the test run's folder, and answers go to the test's own."""
     monkeypatch.setenv("MAMBAOUT_CHECKPOINTS", str(checkpoints))
     monkeypatch.setenv("MAMBAOUT_CACHE", str(downloaded))
     monkeypatch.chdir(tmp_path)
