@@ -1,7 +1,9 @@
-"""A store of small untrained models, so that the page is tested without weights and in seconds."""
+"""What tests of the page share: a store of small untrained models, and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +19,35 @@ from mambaout.models.weights import WeightsStatus
 
 CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
 BUNDLED = WeightsStatus("bundled", "bundled with the project", 4_000_000, None)
+
+
+# Chromium asks for updates, suggestions and time on its own account; the page does not.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A running browser; where there is none the test fails, `-m "not browser"` leaves it out."""
+    from playwright.sync_api import sync_playwright
+
+    named = os.environ.get("CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.fail(f"no Chromium ({', '.join(names)}): install it, or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield browser
+        browser.close()
 
 
 def card(name, family="MambaOut", *, has_scan=False, weights=BUNDLED):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,24 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240  # the first scan is compiled, and the machine may be busy
-
-# Chromium asks for updates, suggestions and time on its own account; the page does not.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-]
 
 # Loaded by Python before the server's first line: writes down every address that is no loopback.
 WATCH = """
@@ -67,19 +54,6 @@ COUNT_DONE = """() => {
   new MutationObserver(look).observe(document.body, all);
   look();
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    named = os.environ.get("CHROMIUM")
-    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.fail(f"no Chromium ({', '.join(names)}): install it, or name it in CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -25,9 +24,6 @@ from tests.app import file_parts as make
 from tests.app.hostile import PICTURE, SAMPLES, SMALL
 
 META = {"_type": "gradio.FileData"}
-CHROMIUM = (
-    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-)
 as_the_page_runs = pytest.mark.filterwarnings("ignore")
 
 
@@ -263,9 +259,8 @@ def test_files_of_the_server_are_not_served(path, page):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH or in CHROMIUM")
-def test_the_visitor_sees_the_sentence(page):
-    from playwright.sync_api import expect, sync_playwright
+def test_the_visitor_sees_the_sentence(page, chromium):
+    from playwright.sync_api import expect
 
     def choose(name, data):
         tab.locator("#picture input[type=file]").set_input_files(
@@ -274,16 +269,14 @@ def test_the_visitor_sees_the_sentence(page):
         expect(tab.locator("#picture img")).to_be_visible()
         tab.get_by_role("button", name="Ask").click()
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.goto(page)
-        choose("half.png", SAMPLES["half.png"].build())
-        toast = tab.get_by_test_id("toast-body")
-        expect(toast).to_contain_text("This PNG file is damaged, cut short or of a rare kind")
-        tab.get_by_test_id("toast-close").click()
-        tab.get_by_label("Remove Image").or_(tab.get_by_label("Clear")).first.click()
-        choose("good.png", SMALL["png"]())
-        expect(tab.locator("#answer")).to_contain_text("RGB")
-        expect(toast).to_have_count(0)
-        browser.close()
+    tab = chromium.new_page()
+    tab.goto(page)
+    choose("half.png", SAMPLES["half.png"].build())
+    toast = tab.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("This PNG file is damaged, cut short or of a rare kind")
+    tab.get_by_test_id("toast-close").click()
+    tab.get_by_label("Remove Image").or_(tab.get_by_label("Clear")).first.click()
+    choose("good.png", SMALL["png"]())
+    expect(tab.locator("#answer")).to_contain_text("RGB")
+    expect(toast).to_have_count(0)
+    tab.close()
