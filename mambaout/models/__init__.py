@@ -18,6 +18,7 @@ from mambaout.models.catalogue import ModelCard, offered
 from mambaout.models.checkpoints import LoadReport, load_checkpoint
 from mambaout.models.labels import class_labels
 from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.models.scan_paths import scan_paths, why_paths_are_fixed, with_paths
 from mambaout.models.sharing import share_weights
 from mambaout.models.token_grid import TokenGrid, token_grid
 from mambaout.models.weights import WeightsStatus, fetch_weights, weights_status
@@ -40,10 +41,13 @@ __all__ = [
     "mamba_vision",
     "offered",
     "plain_mamba",
+    "scan_paths",
     "share_weights",
     "token_grid",
     "vim",
     "vmamba",
     "weights_status",
+    "why_paths_are_fixed",
     "with_mixing",
+    "with_paths",
 ]

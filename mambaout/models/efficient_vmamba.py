@@ -23,6 +23,7 @@ from mambaout.models.building import build_model
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.grid_scan import GridScan
 from mambaout.models.mixing import why_no_causal_form
+from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import (
     BlockStage,
     PatchMerging,
@@ -218,6 +219,14 @@ def _(_model: EfficientVMamba) -> str:
         "EfficientVMamba has no causal form: it scans each token once and one way already, on a "
         "quarter of the grid, so that there is no path to take away; and what sees all tokens, the "
         "channel gate beside every scan, cannot be left out of the network"
+    )
+
+
+@why_paths_are_fixed.register
+def _(_model: EfficientVMamba) -> str:
+    return (
+        "EfficientVMamba's paths are fixed: each token is on one of the four, so that without a "
+        "path a quarter of the tokens would be read by none."
     )
 
 

@@ -31,6 +31,7 @@ from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.pooling import checked_pool
 from mambaout.models.position import resize_grid, resize_with_class_token
 from mambaout.models.rotary import RotaryPosition
+from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
 from mambaout.models.token_grid import TokenGrid, token_grid, without_token
 
@@ -320,6 +321,14 @@ def _(_model: LocalVim) -> str | None:
     return (
         "LocalVim has no causal form: the gate after each scan reads the mean of all tokens, and "
         "some layers have no scan by rows from the first token that could be kept."
+    )
+
+
+@why_paths_are_fixed.register
+def _(_model: LocalVim) -> str:
+    return (
+        "LocalVim's paths are fixed: which directions are scanned differs from layer to layer, and "
+        "a gate over channels weighs their sum, which was trained with all of them."
     )
 
 

@@ -23,6 +23,7 @@ from mambaout.models.building import build_model
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.grid_scan import N_PATHS, GridScan
 from mambaout.models.mixing import why_no_causal_form
+from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import (
     BlockStage,
     PatchMerging,
@@ -158,6 +159,14 @@ def _(_model: LocalVMamba) -> str:
     return (
         "LocalVMamba has no causal form: the gate of every mixer takes the mean over all tokens, "
         "and some of its blocks have no path by rows that would be left"
+    )
+
+
+@why_paths_are_fixed.register
+def _(_model: LocalVMamba) -> str:
+    return (
+        "LocalVMamba's paths are fixed: each block scans in four directions of its own, and the "
+        "name of a path means another one in the next block."
     )
 
 

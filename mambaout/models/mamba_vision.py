@@ -35,6 +35,7 @@ from mambaout.models.mamba_vision_blocks import (
 )
 from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.pooling import checked_pool
+from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
 from mambaout.models.token_grid import TokenGrid, token_grid
 
@@ -219,6 +220,11 @@ class MambaVision(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
+
+
+@why_paths_are_fixed.register
+def _(_model: MambaVision) -> str:
+    return "MambaVision's paths are fixed: each of its scans has one path, forward."
 
 
 @token_grid.register

@@ -30,6 +30,7 @@ from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.plain_mamba_mixer import PlainMambaMixer
 from mambaout.models.pooling import checked_pool
 from mambaout.models.position import resize_grid
+from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
 from mambaout.models.token_grid import TokenGrid, token_grid
 
@@ -260,6 +261,14 @@ def _(_model: PlainMamba) -> str | None:
         "PlainMamba has no causal form: its weights were trained with scans that reorder only the "
         "input and leave the step sizes, B and C in raster order, so that no path is causal, not "
         "even in its own order."
+    )
+
+
+@why_paths_are_fixed.register
+def _(_model: PlainMamba) -> str:
+    return (
+        "PlainMamba's paths are fixed: its four walks share one set of parameters and are added up "
+        "without a norm or a mean, so that no scale would be right for fewer."
     )
 
 

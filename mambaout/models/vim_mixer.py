@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mambaout.models.initial import log_rates, step_projection
 from mambaout.models.mixing import Mixing, set_mixing
+from mambaout.models.scan_paths import choosable_paths, set_paths
 from mambaout.ops import ScanInputs, causal_conv1d, path_scan
 
 _PATHS: dict[Mixing, tuple[str, ...]] = {
@@ -24,6 +25,7 @@ class VimMixer(nn.Module):
 
     Arxiv:2401.09417, algorithm 1 ("bimamba v2" in the authors' code). In "causal" mixing
     the forward scan is alone and is not halved: what is left is divided by the number of its paths.
+    ``paths`` may be set to either scan or both, and the same holds.
 
     Args:
         dim: width of the tokens, D.
@@ -45,7 +47,7 @@ class VimMixer(nn.Module):
         inner = expand * dim
         self.d_state = d_state
         self.dt_rank = math.ceil(dim / 16)
-        self.mixing: Mixing = mixing
+        self.set_mixing(mixing)
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
         for suffix in ("", "_b"):
             self.add_module(
@@ -60,10 +62,9 @@ class VimMixer(nn.Module):
         self.D, self.D_b = nn.Parameter(torch.ones(inner)), nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, dim, bias=False)
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The scan paths that run, in the order of the path axis."""
-        return _PATHS[self.mixing]
+    def set_mixing(self, mixing: Mixing) -> None:
+        self.mixing = mixing
+        self.paths = _PATHS[mixing]  # those that run, in the order of the path axis
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (b, l, dim) in raster order → (b, l, dim)."""
@@ -135,10 +136,20 @@ class VimMixer(nn.Module):
         return [getattr(self, name + suffix) for suffix in suffixes]
 
     def extra_repr(self) -> str:
-        return f"mixing={self.mixing!r}"
+        return f"paths={self.paths}, mixing={self.mixing!r}"
 
 
 @set_mixing.register
 def _(mixer: VimMixer, mixing: Mixing) -> bool:
-    mixer.mixing = mixing
+    mixer.set_mixing(mixing)
     return True
+
+
+@choosable_paths.register
+def _(mixer: VimMixer) -> tuple[str, ...]:
+    return _PATHS[mixer.mixing]
+
+
+@set_paths.register
+def _(mixer: VimMixer, paths: tuple[str, ...]) -> None:
+    mixer.paths = paths

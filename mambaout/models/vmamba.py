@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mambaout.models.building import build_model
 from mambaout.models.grid_scan import GridScan
 from mambaout.models.mixing import Mixing, check_mixing, set_mixing
+from mambaout.models.scan_paths import choosable_paths, set_paths
 from mambaout.models.staged import (
     BlockStage,
     PatchMerging,
@@ -210,6 +211,16 @@ class VMamba(StagedModel):
 def _(mixer: CrossScan, mixing: Mixing) -> bool:
     mixer.set_mixing(mixing)
     return True
+
+
+@choosable_paths.register
+def _(mixer: CrossScan) -> tuple[str, ...]:
+    return _PATHS[mixer.mixing]
+
+
+@set_paths.register
+def _(mixer: CrossScan, paths: tuple[str, ...]) -> None:
+    mixer.paths = paths
 
 
 # What the files of January 2024 call what later files, and the authors' code today, call otherwise.
