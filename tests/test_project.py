@@ -125,7 +125,7 @@ def test_no_file_says_what_only_its_author_could_use(pattern):
 
 
 @pytest.mark.parametrize(
-    "line", ["open('/home/me/cat.jpg')", "see /root/x", r"C:\Users\me", '"/scratch/data/x.png"']
+    "line", ["open('/home/me/cat.jpg')", "see /root/X", r"C:\Users\me", '"/scratch/data/x.png"']
 )
 def test_a_machines_path_is_recognised(line):
     assert A_MACHINES_PATH.search(line)
