@@ -17,7 +17,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from mambaout.models.building import build_model
+from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
 from mambaout.models.mixing import (
     Mixing,
     check_mixing,
@@ -151,8 +151,8 @@ def _(model: VisionTransformer) -> TokenGrid:
 
 default_cfgs = generate_default_cfgs(
     {
-        "vit_atto.tiny_imagenet": {
-            "file": "vit_atto.tiny_imagenet.safetensors",
+        f"vit_atto.{tag}": {
+            "file": f"vit_atto.{tag}.safetensors",
             "num_classes": 24,
             "input_size": (3, 64, 64),
             "fixed_input_size": True,
@@ -166,16 +166,16 @@ default_cfgs = generate_default_cfgs(
             "paper_ids": "arXiv:2012.12877",
             "paper_name": "Training data-efficient image transformers & distillation through "
             "attention",
-        },
+        }
+        for tag in MINIATURE_TAGS
     }
 )
 
 
 @register_model
-def vit_atto(
-    pretrained: bool = False, mixing: Mixing = "bidirectional", **kwargs: Any
-) -> nn.Module:
+def vit_atto(pretrained: bool = False, mixing: Mixing | None = None, **kwargs: Any) -> nn.Module:
     """A ViT for 64 x 64 pictures with as many tokens and parameters as `vim_atto`."""
+    mixing = mixing or trained_mixing("vit_atto", kwargs)
     check_mixing(mixing)
     config: dict[str, Any] = {
         "img_size": 64,

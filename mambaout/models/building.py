@@ -8,18 +8,34 @@ authors' files are not ones timm can load (see `mambaout.models.weights`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from timm.models._builder import build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
+from mambaout.models.bundled import CAUSAL
+from mambaout.models.mixing import Mixing
 from mambaout.models.weights import weights_file
+
+MINIATURE_TAGS = ("tiny_imagenet", f"tiny_imagenet{CAUSAL}")
+"""Of the bundled miniatures' weights: trained with either mixing."""
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 # Sources that timm resolves itself: `hf-hub:` and `local-dir:` model names.
 _RESOLVED_BY_TIMM = ("hf-hub", "local-dir")
+
+
+def trained_mixing(variant: str, kwargs: Mapping[str, Any]) -> Mixing:
+    """The mixing that the weights chosen by an entry point's ``kwargs`` were trained in.
+
+    A tag that ends in "_causal" names weights trained causally, and a model that is asked for by
+    that tag is causal from the start, with its weights or without.
+    """
+    overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
+    tag = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay).tag or ""
+    return "causal" if tag.endswith(CAUSAL) else "bidirectional"
 
 
 def build_model(

@@ -10,6 +10,9 @@ from typing import Any
 from mambaout.errors import CheckpointError, WeightsUnavailable
 from mambaout.models.checkpoints import file_sha256
 
+CAUSAL = "_causal"
+"""How the tag of weights ends that were trained with causal token mixers."""
+
 
 def bundled_directory() -> Path:
     """Where the bundled weights and their cards lie: in a checkout, or in an installed package.
@@ -56,6 +59,24 @@ def bundled_card(file: str) -> dict[str, Any] | None:
         return None
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return card
+
+
+def causal_twin(name: str) -> str | None:
+    """The bundled model of the same architecture that was trained causally, on the same pictures.
+
+    >>> causal_twin("vim_tiny_patch16_224.hustvl_in1k") is None
+    True
+
+    Args:
+        name: a registered name with its tag, such as "mambaout_atto.tiny_imagenet".
+
+    Returns:
+        A name such as "mambaout_atto.tiny_imagenet_causal"; None where none is bundled, or `name`
+        is itself of weights trained causally.
+    """
+    twin = f"{name}{CAUSAL}"
+    has_tag = "." in name and not name.endswith(CAUSAL)
+    return twin if has_tag and bundled_path(f"{twin}.safetensors") else None
 
 
 def _manifest() -> dict[str, dict[str, Any]]:

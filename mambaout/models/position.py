@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Place = Literal["middle", "end"]
+"""Of a class token: before patch ``n_patches // 2``, or after the last patch."""
 
 
 def resize_grid(
@@ -22,13 +27,23 @@ def resize_grid(
     return picture.flatten(2).mT.to(position.dtype)
 
 
+def class_token_index(patches: int, place: Place) -> int:
+    """Where a class token stands in a sequence of ``patches`` patches and itself."""
+    return patches // 2 if place == "middle" else patches
+
+
 def resize_with_class_token(
-    position: Tensor, old: tuple[int, int], new: tuple[int, int], *, antialias: bool = True
+    position: Tensor,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    *,
+    antialias: bool = True,
+    place: Place = "middle",
 ) -> Tensor:
-    """As `resize_grid` for (1, h·w + 1, d), the class token's row in the middle of either grid."""
-    middle = old[0] * old[1] // 2
-    row = position[:, middle : middle + 1]
-    patches = torch.cat([position[:, :middle], position[:, middle + 1 :]], dim=1)
+    """As `resize_grid` for (1, h·w + 1, d), the class token's row in its place in either grid."""
+    index = class_token_index(old[0] * old[1], place)
+    row = position[:, index : index + 1]
+    patches = torch.cat([position[:, :index], position[:, index + 1 :]], dim=1)
     patches = resize_grid(patches, old, new, antialias=antialias)
-    middle = new[0] * new[1] // 2
-    return torch.cat([patches[:, :middle], row, patches[:, middle:]], dim=1)
+    index = class_token_index(new[0] * new[1], place)
+    return torch.cat([patches[:, :index], row, patches[:, index:]], dim=1)

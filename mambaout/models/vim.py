@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from timm.layers import DropPath, trunc_normal_
@@ -23,11 +23,16 @@ from timm.models._features import feature_take_indices
 from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
-from mambaout.models.building import build_model
+from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
 from mambaout.models.initial import classifier
 from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.pooling import checked_pool
-from mambaout.models.position import resize_grid, resize_with_class_token
+from mambaout.models.position import (
+    Place,
+    class_token_index,
+    resize_grid,
+    resize_with_class_token,
+)
 from mambaout.models.token_grid import TokenGrid, token_grid, without_token
 from mambaout.models.vim_mixer import VimMixer
 
@@ -89,7 +94,8 @@ class VisionMamba(nn.Module):
         d_state: state size per channel, N.
         expand: scan channels per token channel.
         d_conv: taps of the convolution before each scan.
-        class_token: "middle" puts it before patch ``n_patches // 2``, None leaves it out.
+        class_token: "middle" puts it before patch ``n_patches // 2``, as the authors do; "end"
+            after the last patch, where a causal model sees the whole picture; None leaves it out.
         mixing: "bidirectional" as trained, or "causal": the forward scan alone.
         dynamic_img_size: accept pictures of other sizes, with resized position embeddings.
         drop_rate: dropout before the classifier.
@@ -111,7 +117,7 @@ class VisionMamba(nn.Module):
         d_state: int = 16,
         expand: int = 2,
         d_conv: int = 4,
-        class_token: str | None = "middle",
+        class_token: Place | None = "middle",
         mixing: Mixing = "bidirectional",
         dynamic_img_size: bool = False,
         drop_rate: float = 0.0,
@@ -119,11 +125,12 @@ class VisionMamba(nn.Module):
     ) -> None:
         super().__init__()
         check_mixing(mixing)
-        if class_token not in ("middle", None):
-            raise ValueError(f'class_token must be "middle" or None, got {class_token!r}')
+        if class_token not in (*get_args(Place), None):
+            raise ValueError(f'class_token must be "middle", "end" or None, got {class_token!r}')
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
+        self.class_token_place = class_token
         self.global_pool = self._checked_pool(global_pool, class_token is not None)
         self.dynamic_img_size = dynamic_img_size
         self.grad_checkpointing = False
@@ -172,7 +179,7 @@ class VisionMamba(nn.Module):
     @property
     def class_token_index(self) -> int | None:
         """Where the class token stands in the token sequence, None if there is none."""
-        return None if self.cls_token is None else math.prod(self.grid) // 2
+        return self._class_row(math.prod(self.grid))
 
     def no_weight_decay(self) -> set[str]:
         kept = ("A_log", "A_b_log", "D", "D_b", "pos_embed", "cls_token")
@@ -208,16 +215,21 @@ class VisionMamba(nn.Module):
         grid = self.patch_embed.grid(height, width)
         tokens = self.patch_embed(x).flatten(2).mT
         position: Tensor = self.pos_embed
-        if self.cls_token is None:
-            if grid != self.grid:
-                position = resize_grid(position, self.grid, grid)
-        else:
-            middle = tokens.shape[1] // 2
+        if self.cls_token is not None:
+            row = self._class_row(tokens.shape[1])
             class_token = self.cls_token.expand(tokens.shape[0], -1, -1)
-            tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
-            if grid != self.grid:
-                position = resize_with_class_token(position, self.grid, grid)
+            tokens = torch.cat([tokens[:, :row], class_token, tokens[:, row:]], dim=1)
+        if grid != self.grid:
+            position = self.resized_position(position, self.grid, grid)
         return tokens + position, grid
+
+    def resized_position(
+        self, position: Tensor, old: tuple[int, int], new: tuple[int, int]
+    ) -> Tensor:
+        """Position embeddings (1, l, d) of an ``old`` grid (h, w) for a ``new`` one."""
+        if self.class_token_place is None:
+            return resize_grid(position, old, new)
+        return resize_with_class_token(position, old, new, place=self.class_token_place)
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
         if self.grad_checkpointing and torch.is_grad_enabled() and not torch.jit.is_scripting():
@@ -264,7 +276,7 @@ class VisionMamba(nn.Module):
             if i in take:
                 kept = self.norm_f(x) if norm else x
                 if output_fmt == "NCHW":
-                    patches = without_token(kept, self._class_row(x))
+                    patches = without_token(kept, self._class_row(math.prod(grid)))
                     kept = patches.mT.unflatten(2, grid).contiguous()
                 intermediates.append(kept)
         if intermediates_only:
@@ -286,12 +298,13 @@ class VisionMamba(nn.Module):
             self.reset_classifier(0)
         return take
 
-    def _class_row(self, tokens: Tensor) -> int | None:
-        return None if self.cls_token is None else (tokens.shape[1] - 1) // 2
+    def _class_row(self, patches: int) -> int | None:
+        place = self.class_token_place
+        return None if place is None else class_token_index(patches, place)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Normed tokens (b, l, d) → logits, or the pooled (b, d) if ``pre_logits``."""
-        row = self._class_row(x)
+        row = self._class_row(x.shape[1] - 1)
         if self.global_pool == "token":
             x = x[:, row]
         elif self.global_pool == "avg":
@@ -321,7 +334,7 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: VisionMamba) -> d
     """The authors' tensors for ``model``: position embeddings resized where its grid is another.
 
     The names are the authors' own. Their fine-tuning code takes row 0 for the class token's when it
-    resizes, though it stands in the middle; here the middle row is taken out first.
+    resizes, though it stands in the middle; here its own row is taken out first.
     """
     position = state_dict.get("pos_embed")
     if position is None or position.shape[1] == model.pos_embed.shape[1]:
@@ -330,8 +343,8 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: VisionMamba) -> d
     side = math.isqrt(position.shape[1] - extra)
     if side * side + extra != position.shape[1] or position.shape[2] != model.embed_dim:
         return state_dict  # not a square grid of this width: the strict loader names the mismatch
-    resize = resize_with_class_token if extra else resize_grid
-    return {**state_dict, "pos_embed": resize(position, (side, side), model.grid)}
+    resized = model.resized_position(position, (side, side), model.grid)
+    return {**state_dict, "pos_embed": resized}
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -375,13 +388,16 @@ default_cfgs = generate_default_cfgs(
         "vim_base_patch16_224.hustvl_in1k": _official(
             "Vim-base-midclstok", "vim_b_midclstok_81p9acc.pth"
         ),
-        "vim_atto.tiny_imagenet": _cfg(
-            file="vim_atto.tiny_imagenet.safetensors",
-            num_classes=24,
-            input_size=(3, 64, 64),
-            crop_pct=1.0,
-            origin_url="",
-        ),
+        **{
+            f"vim_atto.{tag}": _cfg(
+                file=f"vim_atto.{tag}.safetensors",
+                num_classes=24,
+                input_size=(3, 64, 64),
+                crop_pct=1.0,
+                origin_url="",
+            )
+            for tag in MINIATURE_TAGS
+        },
     }
 )
 
@@ -436,6 +452,18 @@ def vim_small_patch16_stride8_224(pretrained: bool = False, **kwargs: Any) -> Vi
 
 @register_model
 def vim_atto(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
-    """Vim for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project."""
-    config = {"img_size": 64, "patch_size": 4, "embed_dim": 128, "depth": 8, "d_state": 8}
+    """Vim for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project.
+
+    Where it was trained causally its class token stands at the end: in the middle it would never
+    have seen the lower half of a picture.
+    """
+    config: dict[str, Any] = {
+        "img_size": 64,
+        "patch_size": 4,
+        "embed_dim": 128,
+        "depth": 8,
+        "d_state": 8,
+    }
+    if trained_mixing("vim_atto", kwargs) == "causal":
+        config |= {"mixing": "causal", "class_token": "end"}
     return _create("vim_atto", pretrained, config | kwargs)

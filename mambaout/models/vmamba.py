@@ -20,7 +20,7 @@ from timm.layers import DropPath, Mlp
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from mambaout.models.building import build_model
+from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
 from mambaout.models.grid_scan import GridScan
 from mambaout.models.mixing import Mixing, check_mixing, set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
@@ -296,15 +296,18 @@ default_cfgs = generate_default_cfgs(
         "vmamba_base_s1l20.mzeromiko_in1k": _official(
             "v2cls", "vssm1_base_0229s_ckpt_epoch_225.pth"
         ),
-        "vmamba_atto.tiny_imagenet": _cfg(
-            file="vmamba_atto.tiny_imagenet.safetensors",
-            num_classes=24,
-            input_size=(3, 64, 64),
-            pool_size=(4, 4),
-            crop_pct=1.0,
-            license="apache-2.0",
-            origin_url="",
-        ),
+        **{
+            f"vmamba_atto.{tag}": _cfg(
+                file=f"vmamba_atto.{tag}.safetensors",
+                num_classes=24,
+                input_size=(3, 64, 64),
+                pool_size=(4, 4),
+                crop_pct=1.0,
+                license="apache-2.0",
+                origin_url="",
+            )
+            for tag in MINIATURE_TAGS
+        },
     }
 )
 
@@ -397,5 +400,6 @@ def vmamba_base_s1l20(pretrained: bool = False, **kwargs: Any) -> VMamba:
 @register_model
 def vmamba_atto(pretrained: bool = False, **kwargs: Any) -> VMamba:
     """VMamba for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project."""
-    config = {"depths": (2, 3, 2), "dims": (48, 96, 144)}
+    mixing = trained_mixing("vmamba_atto", kwargs)
+    config = {"depths": (2, 3, 2), "dims": (48, 96, 144), "mixing": mixing}
     return _create("vmamba_atto", pretrained, config | kwargs)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mambaout.models.mixing import with_mixing
+from mambaout.models.vim import VisionMamba
 from mambaout.training.config import Recipe, TrainingError
 
 
@@ -26,20 +27,28 @@ def build(recipe: Recipe, num_classes: int) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        accepted = inspect.signature(type(timm.create_model(recipe.model))).parameters
+        default = timm.create_model(recipe.model)
+        if recipe.mixing == "causal":
+            _check_causal(recipe, default)
+        accepted = inspect.signature(type(default)).parameters
         wanted: dict[str, Any] = {
             "img_size": recipe.final_size,
             # several picture sizes in one run
             "dynamic_img_size": True,
             "drop_path_rate": recipe.drop_path_rate,
         }
+        if recipe.mixing == "causal" and isinstance(default, VisionMamba):
+            # mid-way, a causal Vim's class token would never see the lower half of the picture
+            wanted["class_token"] = "end"
         fitting = {key: value for key, value in wanted.items() if key in accepted}
         torch.manual_seed(recipe.seed)
         model: nn.Module = timm.create_model(recipe.model, num_classes=num_classes, **fitting)
-    if recipe.mixing == "bidirectional":
-        return model
+    return model if recipe.mixing == "bidirectional" else with_mixing(model, recipe.mixing)
+
+
+def _check_causal(recipe: Recipe, model: nn.Module) -> None:
     try:
-        return with_mixing(model, recipe.mixing)
+        with_mixing(model, "causal")
     except TypeError as reason:
         raise TrainingError(f"{recipe.model} cannot be trained causally: {reason}") from reason
 

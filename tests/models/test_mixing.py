@@ -176,3 +176,22 @@ def test_every_mambaout_of_timm_has_the_switch():
         blocks = [m for m in view.modules() if type(m).__name__ == "GatedConvBlock"]
         assert len(blocks) >= 10
         assert all(isinstance(b.conv, MixingConv2d) and b.conv.mixing == "causal" for b in blocks)
+
+
+@pytest.mark.parametrize("architecture", ["mambaout_atto", "vim_atto", "vmamba_atto", "vit_atto"])
+@torch.no_grad()
+def test_a_tag_that_says_causal_builds_a_causal_model(architecture):
+    """By its tag alone, with weights or without; and the other view is one call away."""
+    causal = timm.create_model(f"{architecture}.tiny_imagenet_causal").eval()
+    plain = timm.create_model(f"{architecture}.tiny_imagenet").eval()
+    assert causal.pretrained_cfg["file"] == f"{architecture}.tiny_imagenet_causal.safetensors"
+    plain.load_state_dict(causal.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(with_mixing(causal, "causal")(image), causal(image))
+    other = with_mixing(causal, "bidirectional")(image)
+    assert (other - causal(image)).abs().max() > 1e-4
+    if architecture == "vim_atto":  # whose class token stands elsewhere, so that it sees everything
+        assert (causal.class_token_index, plain.class_token_index) == (256, 128)
+    else:
+        torch.testing.assert_close(other, plain(image), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(with_mixing(plain, "causal")(image), causal(image))

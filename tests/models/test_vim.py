@@ -6,6 +6,8 @@ import pytest
 import timm
 import torch
 
+from mambaout import with_mixing
+from mambaout.models import token_grid
 from mambaout.models.position import resize_with_class_token
 from mambaout.models.vim import VisionMamba, checkpoint_filter_fn
 from mambaout.ops import plain_selective_scan
@@ -76,6 +78,87 @@ def test_class_token_stands_before_the_middle_patch():
     model = VisionMamba(img_size=(64, 80), patch_size=16, depth=1, embed_dim=32, num_classes=3)
     assert model.grid == (4, 5)
     assert model.class_token_index == 10
+
+
+def with_end_token(**options):
+    """A small Vim whose class token stands last, its weights far from their first values."""
+    config = {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_classes": 3, "class_token": "end"}
+    model = VisionMamba(**config | options).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.endswith(("A_log", "A_b_log")):
+                parameter.normal_(std=0.3)
+    return model
+
+
+@torch.no_grad()
+def test_a_class_token_at_the_end_reads_the_last_row_and_the_patches_keep_theirs():
+    model = with_end_token(img_size=(32, 40))
+    assert model.grid == (4, 5)
+    assert model.class_token_index == token_grid(model).class_token_index == 20
+    image = torch.randn(2, 3, 32, 40)
+    features = model.forward_features(image)
+    assert torch.equal(model(image), model.head(features[:, 20]))
+    assert torch.equal(model.forward_head(features, pre_logits=True), features[:, 20])
+    maps = model.forward_intermediates(image, [1], norm=True, intermediates_only=True)[0]
+    assert torch.equal(maps, features[:, :20].mT.unflatten(2, (4, 5)))
+    assert torch.equal(token_grid(model).to_nchw(features), maps)
+    model.reset_classifier(3, global_pool="avg")
+    torch.testing.assert_close(model(image), model.head(features[:, :20].mean(1)))
+
+
+def test_a_causal_prediction_sees_every_patch_only_from_the_end():
+    image = torch.randn(1, 3, 32, 40, requires_grad=True)
+
+    def seen(place):
+        model = with_end_token(img_size=(32, 40), class_token=place, mixing="causal")
+        (gradient,) = torch.autograd.grad(model(image)[0, 0], image)
+        return gradient.abs().sum(1).view(4, 8, 5, 8).sum((1, 3)) > 0  # (4, 5)
+
+    assert seen("end").all()
+    assert seen("middle").flatten().tolist() == [True] * 10 + [False] * 10
+
+
+def test_with_its_token_at_the_end_every_token_is_exactly_blind_to_later_ones():
+    causal = with_mixing(with_end_token(img_size=(32, 40)), "causal")
+    tokens = torch.randn(1, 21, 16)
+    weight = torch.randn(16)  # random: the sum over a normed vector's channels is constant
+    jacobian = (
+        torch.autograd.functional.jacobian(
+            lambda t: (causal.layers[1](t) * weight).sum(-1)[0], tokens
+        )
+        .abs()[:, 0]
+        .sum(-1)
+    )  # (21, 21): output token, input token
+    assert jacobian.tril(-1).max() > 1e-3
+    assert jacobian[20].min() > 0
+    assert jacobian.triu(1).max() == 0
+
+
+@torch.no_grad()
+def test_another_picture_size_keeps_the_last_row_for_the_class_token():
+    """A ramp over the rows stays a ramp, by the model itself and when weights are loaded."""
+    ramp = torch.linspace(0, 1, 4)[:, None].expand(4, 4).reshape(16)
+    position = torch.cat([ramp, torch.tensor([9.0])])[None, :, None]
+    small = with_end_token(img_size=32, embed_dim=1, depth=0)
+    resized = small.resized_position(position, (4, 4), (8, 8))[0, :, 0]
+    assert resized[64] == 9
+    patches = resized[:64].view(8, 8)
+    assert (patches - patches[:, :1]).abs().max() < 1e-5
+    assert (patches[1:, 0] > patches[:-1, 0]).all()
+    large = with_end_token(img_size=64, embed_dim=1, depth=0)
+    loaded = checkpoint_filter_fn({"pos_embed": position}, large)["pos_embed"]
+    assert torch.equal(loaded[0, :, 0], resized)
+    # a fixed model of the larger size, with resized weights, is the dynamic one on such a picture
+    dynamic, fixed = with_end_token(img_size=32, dynamic_img_size=True), with_end_token(img_size=64)
+    fixed.load_state_dict(checkpoint_filter_fn(dynamic.state_dict(), fixed))
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(dynamic(image), fixed(image))
+
+
+def test_the_class_token_has_three_places():
+    with pytest.raises(ValueError, match='must be "middle", "end" or None, got \'front\''):
+        VisionMamba(class_token="front")
 
 
 def test_refuses_a_picture_of_another_size():
