@@ -11,6 +11,7 @@ from app import text
 from app.compare import Comparison, Facts, Side
 from app.examples import Example
 from app.numbers import change, count, duration, number, percent
+from mambaout.models.bundled import trained_mixing
 
 SIDES = ("left", "right")
 _MOST_LISTED = 1000  # class names; the largest vocabulary has 11,821
@@ -108,19 +109,25 @@ def kl_divergence(p: np.ndarray, q: np.ndarray) -> float:
 
 def causal_caution(comparison: Comparison) -> str:
     """What the causal switch shows and what it does not, beside the result it changed."""
-    if comparison.mixing != "causal":
-        return ""
-    families = {side.facts.card.family for side in comparison.sides if side.facts}
-    forms = "".join(
-        f"<li><b>{escaped(family)}</b> {escaped(text.CAUSAL_FORM[family])}</li>"
-        for family in sorted(families)
-        if family in text.CAUSAL_FORM
-    )
-    return (
-        '<div class="mo-note mo-caution" role="note">'
-        f"<p><b>Causal, not retrained.</b> {escaped(text.NOT_RETRAINED)}</p>"
-        f"<ul>{forms}<li>{escaped(text.STILL_LOOKS_AHEAD)}</li></ul></div>"
-    )
+    cards = [side.facts.card for side in comparison.sides if side.facts]
+    # by name: both sides may show the same model
+    causal = {card.title for card in cards if trained_mixing(card.name) == "causal"}
+    cut = {card.family for card in cards if trained_mixing(card.name) == "bidirectional"}
+    if comparison.mixing == "bidirectional":
+        opened = "".join(
+            f"<li><b>{escaped(title)}</b> {escaped(text.OPENED_NOT_RETRAINED)}</li>"
+            for title in sorted(causal)
+        )
+        return _caution("", opened) if opened else ""
+    items = [(family, text.CAUSAL_FORM[family]) for family in sorted(cut & {*text.CAUSAL_FORM})]
+    items += [(title, text.TRAINED_CAUSALLY) for title in sorted(causal)]
+    listed = "".join(f"<li><b>{escaped(who)}</b> {escaped(what)}</li>" for who, what in items)
+    warning = f"<p><b>Causal, not retrained.</b> {escaped(text.NOT_RETRAINED)}</p>" if cut else ""
+    return _caution(warning, f"{listed}<li>{escaped(text.STILL_LOOKS_AHEAD)}</li>")
+
+
+def _caution(paragraph: str, items: str) -> str:
+    return f'<div class="mo-note mo-caution" role="note">{paragraph}<ul>{items}</ul></div>'
 
 
 def card_head(side: Side, index: int) -> str:

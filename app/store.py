@@ -23,7 +23,7 @@ from app.framing import Framing
 from mambaout.errors import MambaOutError, WeightsUnavailable
 from mambaout.evaluation.cost import Cost, cost
 from mambaout.models import Mixing, with_mixing
-from mambaout.models.bundled import bundled_card
+from mambaout.models.bundled import bundled_card, trained_mixing
 from mambaout.models.catalogue import ModelCard, offered, offered_card
 from mambaout.models.download import Progress
 from mambaout.models.vocabulary import Vocabulary, vocabulary_of
@@ -83,7 +83,7 @@ class LoadedModel:
         Raises:
             TypeError: the model has no faithful causal form; the text says why.
         """
-        if mixing == "bidirectional":
+        if mixing == trained_mixing(self.card.name):
             return self.model
         with self._lock:
             if mixing not in self._views:

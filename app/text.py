@@ -84,6 +84,11 @@ NOT_RETRAINED = (
     "would do, which is what the paper measures. A more or less confident answer is no evidence "
     "for or against the paper."
 )
+TRAINED_CAUSALLY = "was trained with causal token mixers: this is the mixing it has learnt."
+OPENED_NOT_RETRAINED = (
+    "was trained with causal token mixers. Bidirectional opens paths that took no part in its "
+    "training, and does not retrain it: what changes is the effect of opening them."
+)
 STILL_LOOKS_AHEAD = (
     "Only the token mixers are causal: patch embedding, stem and downsampling still look at a few "
     "pixels ahead."

@@ -17,7 +17,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
+from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.mixing import (
     Mixing,
     check_mixing,
@@ -175,7 +175,7 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def vit_atto(pretrained: bool = False, mixing: Mixing | None = None, **kwargs: Any) -> nn.Module:
     """A ViT for 64 x 64 pictures with as many tokens and parameters as `vim_atto`."""
-    mixing = mixing or trained_mixing("vit_atto", kwargs)
+    mixing = mixing or declared_mixing("vit_atto", kwargs)
     check_mixing(mixing)
     config: dict[str, Any] = {
         "img_size": 64,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from timm.models._builder import build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
-from mambaout.models.bundled import CAUSAL
+from mambaout.models.bundled import CAUSAL, trained_mixing
 from mambaout.models.mixing import Mixing
 from mambaout.models.weights import weights_file
 
@@ -27,15 +27,15 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 _RESOLVED_BY_TIMM = ("hf-hub", "local-dir")
 
 
-def trained_mixing(variant: str, kwargs: Mapping[str, Any]) -> Mixing:
+def declared_mixing(variant: str, kwargs: Mapping[str, Any]) -> Mixing:
     """The mixing that the weights chosen by an entry point's ``kwargs`` were trained in.
 
-    A tag that ends in "_causal" names weights trained causally, and a model that is asked for by
-    that tag is causal from the start, with its weights or without.
+    A model that is asked for by the tag of weights trained causally is causal from the start, with
+    its weights or without.
     """
     overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
-    tag = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay).tag or ""
-    return "causal" if tag.endswith(CAUSAL) else "bidirectional"
+    tag = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay).tag
+    return trained_mixing(f"{variant}.{tag}")
 
 
 def build_model(

@@ -9,6 +9,7 @@ from typing import Any
 
 from mambaout.errors import CheckpointError, WeightsUnavailable
 from mambaout.models.checkpoints import file_sha256
+from mambaout.models.mixing import Mixing
 
 CAUSAL = "_causal"
 """How the tag of weights ends that were trained with causal token mixers."""
@@ -61,6 +62,11 @@ def bundled_card(file: str) -> dict[str, Any] | None:
     return card
 
 
+def trained_mixing(name: str) -> Mixing:
+    """The mixing that the weights of a registered name were trained in, as its tag says."""
+    return "causal" if name.endswith(CAUSAL) else "bidirectional"
+
+
 def causal_twin(name: str) -> str | None:
     """The bundled model of the same architecture that was trained causally, on the same pictures.
 
@@ -75,8 +81,8 @@ def causal_twin(name: str) -> str | None:
         is itself of weights trained causally.
     """
     twin = f"{name}{CAUSAL}"
-    has_tag = "." in name and not name.endswith(CAUSAL)
-    return twin if has_tag and bundled_path(f"{twin}.safetensors") else None
+    wanted = "." in name and trained_mixing(name) == "bidirectional"
+    return twin if wanted and bundled_path(f"{twin}.safetensors") else None
 
 
 def _manifest() -> dict[str, dict[str, Any]]:

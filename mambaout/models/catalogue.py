@@ -10,7 +10,7 @@ import torch
 from timm.data import infer_imagenet_subset
 from timm.models import model_entrypoint
 
-from mambaout.models.bundled import bundled_card, bundled_path
+from mambaout.models.bundled import bundled_card, bundled_path, trained_mixing
 from mambaout.models.mixing import with_mixing
 from mambaout.models.published import PUBLISHED
 from mambaout.models.sizes import counted_size
@@ -164,9 +164,9 @@ def _presented(name: str, family: str, file: str | None) -> tuple[str, float | N
         return published.title, published.top1, source
     if file is None:
         return name, None, ""
-    architecture, _, tag = name.partition(".")
-    title = f"{family}-{architecture.partition('_')[2].title()}"
-    title += ", trained causally" if tag.endswith("_causal") else ""
+    size = name.partition(".")[0].partition("_")[2]
+    title = f"{family}-{size.title()}"
+    title += ", trained causally" if trained_mixing(name) == "causal" else ""
     card = bundled_card(file)
     if card is None:
         return title, None, ""

@@ -13,7 +13,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.mambaout import GatedConvBlock, MambaOut, checkpoint_filter_fn
 from torch import nn
 
-from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
+from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.mixing import Mixing, check_mixing, set_mixing, with_mixing
 from mambaout.models.mixing_conv import MixingConv2d
 from mambaout.models.token_grid import TokenGrid, token_grid
@@ -78,5 +78,5 @@ def mambaout_atto(
 ) -> nn.Module:
     """MambaOut for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project."""
     config: dict[str, Any] = {"depths": (2, 3, 2), "dims": (48, 96, 160)}
-    mixing = mixing or trained_mixing("mambaout_atto", kwargs)
+    mixing = mixing or declared_mixing("mambaout_atto", kwargs)
     return _create("mambaout_atto", pretrained, mixing, **config | kwargs)

@@ -23,7 +23,7 @@ from timm.models._features import feature_take_indices
 from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
-from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
+from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.initial import classifier
 from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.pooling import checked_pool
@@ -464,6 +464,6 @@ def vim_atto(pretrained: bool = False, **kwargs: Any) -> VisionMamba:
         "depth": 8,
         "d_state": 8,
     }
-    if trained_mixing("vim_atto", kwargs) == "causal":
+    if declared_mixing("vim_atto", kwargs) == "causal":
         config |= {"mixing": "causal", "class_token": "end"}
     return _create("vim_atto", pretrained, config | kwargs)

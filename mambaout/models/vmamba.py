@@ -20,7 +20,7 @@ from timm.layers import DropPath, Mlp
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from mambaout.models.building import MINIATURE_TAGS, build_model, trained_mixing
+from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.grid_scan import GridScan
 from mambaout.models.mixing import Mixing, check_mixing, set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
@@ -400,6 +400,6 @@ def vmamba_base_s1l20(pretrained: bool = False, **kwargs: Any) -> VMamba:
 @register_model
 def vmamba_atto(pretrained: bool = False, **kwargs: Any) -> VMamba:
     """VMamba for 64 x 64 pictures, trained on Tiny-ImageNet and bundled with this project."""
-    mixing = trained_mixing("vmamba_atto", kwargs)
+    mixing = declared_mixing("vmamba_atto", kwargs)
     config = {"depths": (2, 3, 2), "dims": (48, 96, 144), "mixing": mixing}
     return _create("vmamba_atto", pretrained, config | kwargs)

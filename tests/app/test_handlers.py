@@ -23,6 +23,7 @@ from app.handlers import (
     scan_again,
     scan_maps,
 )
+from app.markup import causal_caution
 from app.numbers import number
 from app.render import per_area
 from app.store import DEFAULT_PAIR
@@ -108,6 +109,31 @@ def test_the_switch_shows_the_change_on_the_same_weights(stages, last):
     assert not last["caution"]
     for words in ("not retrain", "25 of the 49", "lower half", "few pixels ahead", "no evidence"):
         assert words in causal["caution"]
+
+
+def test_the_caution_knows_which_weights_were_trained_causally(last):
+    """Said of a model trained causally, that it was trained bidirectionally would be a lie."""
+
+    def caution(mixing, *names):
+        sides = last["result"].sides
+        renamed = tuple(
+            replace(side, facts=replace(side.facts, card=replace(side.facts.card, name=name)))
+            for side, name in zip(sides, names, strict=True)
+        )
+        return causal_caution(replace(last["result"], sides=renamed, mixing=mixing))
+
+    plain = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
+    twins = tuple(f"{name}_causal" for name in plain)
+    assert caution("bidirectional", *plain) == ""
+    assert "took no part in its training" in caution("bidirectional", plain[0], twins[1])
+    both = caution("causal", *twins)
+    assert "trained bidirectionally" not in both
+    assert "lower half" not in both
+    assert both.count("this is the mixing it has learnt") == 2
+    mixed = caution("causal", plain[0], twins[1])
+    for words in ("trained bidirectionally", "25 of the 49", "this is the mixing it has learnt"):
+        assert words in mixed
+    assert "lower half" not in mixed
 
 
 def test_a_causal_scan_has_its_forward_path_alone(stages):

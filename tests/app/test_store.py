@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from app.store import DEFAULT_PAIR, ModelStore
+from mambaout import with_mixing
 from mambaout.errors import MambaOutError, WeightsUnavailable
+from mambaout.models.bundled import causal_twin
 from mambaout.models.weights import WeightsStatus
 
 MAMBAOUT, VIM = DEFAULT_PAIR
@@ -143,3 +145,14 @@ def test_a_device_that_is_not_there_is_refused():
         _ = ModelStore(absent).device
     assert ModelStore("cpu").device == "cpu"
     assert ModelStore("auto").device in {"cpu", "cuda", "mps"}
+
+
+def test_a_model_trained_causally_is_its_own_causal_view(picture):
+    store = ModelStore(device="cpu")
+    name = causal_twin(MAMBAOUT)
+    loaded = store.get(name)
+    assert loaded.view("causal") is loaded.model
+    image = loaded.input_of(picture)
+    with torch.inference_mode():
+        assert (loaded.view("bidirectional")(image) - loaded.model(image)).abs().max() > 1e-3
+        assert torch.equal(with_mixing(loaded.model, "causal")(image), loaded.model(image))

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save, save_file
 from timm.models import _registry
 
 from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.models.bundled import causal_twin, trained_mixing
 from mambaout.models.checkpoints import load_checkpoint
 from mambaout.models.weights import (
     cache_directory,
@@ -496,3 +497,15 @@ def test_command_downloads_official_vim(tmp_path):
     found = load_file(path)
     assert len(found) == 415
     assert all(torch.equal(found[key], official[key]) for key in official)
+
+
+def test_a_bundled_name_knows_its_twin_that_was_trained_causally(monkeypatch, tmp_path):
+    twin = "mambaout_atto.tiny_imagenet_causal"
+    assert causal_twin("mambaout_atto.tiny_imagenet") == twin
+    assert causal_twin(twin) is None
+    assert causal_twin("mambaout_atto") is None
+    assert causal_twin("vim_tiny_patch16_224.hustvl_in1k") is None
+    assert trained_mixing(twin) == "causal"
+    assert trained_mixing("mambaout_atto.tiny_imagenet") == "bidirectional"
+    monkeypatch.setenv("MAMBAOUT_CHECKPOINTS", str(tmp_path))
+    assert causal_twin("mambaout_atto.tiny_imagenet") is None
