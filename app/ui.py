@@ -7,10 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from app import layout, markup, text, wiring
+from app import controls, markup, models_tab, text
+from app.compare import tab as compare_tab
 from app.limits import local_hosts, middleware
+from app.page import Page
 from app.store import ModelStore
 from app.theme import theme
+
+# In the order they stand on the page; the first one is in front when it opens.
+TABS = (compare_tab.TAB, models_tab.TAB)
 
 _QUEUE_SIZE = 32
 _SESSIONS = 200  # visitors whose result is kept at the same time, about 3 MB of arrays each
@@ -27,20 +32,20 @@ def build_demo(store: ModelStore) -> gr.Blocks:
         delete_cache=(_SWEEP_SECONDS, _PICTURE_SECONDS),
     ) as demo:
         gr.HTML(markup.head(), label="About this page")
-        with gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab("Compare", id="compare"), gr.Row(elem_classes="mo-page"):
-                controls = layout.controls(store)
-                places = layout.results()
-            with gr.Tab("Models", id="models"):
-                gr.HTML(
-                    markup.section(text.MODELS_HEADING, text.MODELS_HELP),
-                    label="Models",
-                    elem_id="models-heading",
-                )
-                table = gr.HTML(label="Models on offer", elem_id="models-table")
-        wiring.comparing(demo, store, controls, places)
-        wiring.redrawing(places)
-        wiring.choosing(demo, store, controls, table)
+        active = gr.State(TABS[0].id)
+        with gr.Row(elem_classes="mo-page"):
+            parts = controls.controls(store)
+            page = Page(demo, store, parts, active, controls.triggers(demo, parts))
+            with (
+                gr.Column(scale=1, min_width=320, elem_classes="mo-results"),
+                gr.Tabs(overflow_behavior="wrap"),
+            ):
+                for tab in TABS:
+                    classes = ["mo-alone"] if tab.alone else []
+                    with gr.Tab(tab.title, id=tab.id, elem_classes=classes) as panel:
+                        page.tab = (tab.id, panel)
+                        tab.build(page)
+        controls.bind(page)
     demo.queue(max_size=_QUEUE_SIZE)
     return demo
 

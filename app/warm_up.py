@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from app.compare import compare
+from app.compare.request import compare
 from app.store import ModelStore
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import compare as compare_module
-from app.compare import compare
-from app.handlers import (
+from app import loading as loading_module
+from app.compare import request as compare_module
+from app.compare.handlers import (
     PLACES,
     Control,
     Picture,
@@ -23,6 +23,7 @@ from app.handlers import (
     scan_again,
     scan_maps,
 )
+from app.compare.request import compare
 from app.markup import causal_caution
 from app.numbers import number
 from app.render import per_area
@@ -242,7 +243,7 @@ def test_one_model_that_cannot_be_had_leaves_the_other(new_store, picture):
 
 
 def test_a_download_shows_how_far_it_is(new_store, picture, monkeypatch):
-    monkeypatch.setattr(compare_module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(loading_module, "_POLL_SECONDS", 0.02)
     go_on = []
 
     def slow(name, progress):

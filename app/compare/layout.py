@@ -1,66 +1,14 @@
-"""The components of the page and where they stand; what they show and do is decided elsewhere."""
+"""The components of the tab and where they stand; what they show and do is decided elsewhere."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import gradio as gr
 
 from app import markup, text
-from app.examples import examples
-from app.safe_image import SafeImage
-from app.store import ModelStore
+from app.page import Components
 
 # A visitor's result stays on the server, so that it can be drawn again without the models.
 RESULT_SECONDS = 3600
-
-Components = dict[str, Any]  # by name; gradio's components share no useful type
-
-
-def controls(store: ModelStore) -> Components:
-    """What is asked: a picture and two models."""
-    parts: Components = {}
-    pictures = examples()
-    with gr.Column(scale=0, min_width=320, elem_classes="mo-controls"):
-        with gr.Column(elem_classes="mo-picture"):
-            parts["picture"] = SafeImage(
-                value=str(pictures[0].path) if pictures else None,
-                label="Picture",
-                sources=["upload", "clipboard", "webcam"],
-                type="pil",
-                format="png",
-                height=200,
-                buttons=["fullscreen"],
-                elem_id="picture",
-                alt_text="The picture that both models are asked about",
-            )
-            if pictures:
-                parts["examples"] = gr.HTML(
-                    html_template=markup.thumbnails(pictures),
-                    js_on_load=markup.THUMBNAILS_SCRIPT,
-                    apply_default_css=False,
-                    label="Pictures to try",
-                    elem_id="examples",
-                )
-        with gr.Column(elem_classes="mo-choices"):
-            with gr.Group():
-                parts["left"] = _picker(store, 0)
-                parts["right"] = _picker(store, 1)
-            parts["swap"] = gr.Button("⇄ Swap models", size="sm", elem_id="swap")
-            with gr.Row():
-                parts["run"] = gr.Button("Compare", variant="primary", elem_id="run", scale=3)
-                parts["stop"] = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
-    return parts
-
-
-def _picker(store: ModelStore, index: int) -> gr.Dropdown:
-    return gr.Dropdown(
-        choices=[(text.choice(card), card.name) for card in store.cards()],
-        value=store.default_pair[index],
-        label=("Left model", "Right model")[index],
-        filterable=False,
-        elem_id=f"{markup.SIDES[index]}-model",
-    )
 
 
 def results() -> Components:
@@ -68,14 +16,7 @@ def results() -> Components:
     places: Components = {
         "result": gr.State(time_to_live=RESULT_SECONDS),
     }
-    with gr.Column(scale=1, min_width=320, elem_classes="mo-results"):
-        places["mixing"] = gr.Radio(
-            [("Bidirectional", "bidirectional"), ("Causal", "causal")],
-            value="bidirectional",
-            label="Token mixing",
-            info=text.MIXING_HELP,
-            elem_id="mixing",
-        )
+    with gr.Column(elem_classes="mo-tab"):
         places["status"] = gr.HTML(
             text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="status",
             label="Progress",

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from app import map_markup, markup, text
-from app.compare import Comparison, Side, Stage, compare, explain_again, explain_class
+from app.compare.request import Comparison, Side, Stage, compare, explain_again, explain_class
 from app.render import Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace

@@ -6,11 +6,8 @@ made it, and can be drawn again in another way without them.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +16,7 @@ from PIL import Image
 from timm.models.mambaout import GatedConvBlock
 
 from app import text
+from app.loading import loading
 from app.store import LoadedModel, Measured, ModelStore
 from mambaout.errors import MambaOutError
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
@@ -29,7 +27,6 @@ from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
 DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56
-_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +120,7 @@ def compare(
     models: list[LoadedModel | None] = [None, None]
     for index, name in enumerate(names):
         try:
-            for model, status in _loading(store, name, titles[index]):
+            for model, status in loading(store, name, titles[index]):
                 yield result, status
                 if model is not None:
                     models[index] = model
@@ -170,43 +167,13 @@ def _explained(store: ModelStore, result: Comparison, classes: list[int | None])
     for index, side in enumerate(result.sides):
         if side.answer is None:
             continue
-        for model, status in _loading(store, result.names[index], side.title):
+        for model, status in loading(store, result.names[index], side.title):
             if model is None:
                 yield result, status
             else:
                 yield result, text.explaining(side.title)
                 result = result.with_side(index, _with_heat(result, index, model, classes[index]))
     yield result, ""
-
-
-def _loading(store: ModelStore, name: str, title: str) -> Iterator[tuple[LoadedModel | None, str]]:
-    """Load in a thread, and say several times a second how far it is; the model comes last.
-
-    A caller that is closed meanwhile leaves the thread to finish: what was downloaded is kept.
-    """
-    if store.holds(name):
-        yield store.get(name), text.asking(title)
-        return
-    arrived: list[tuple[int, int | None]] = []
-    future: Future[LoadedModel] = Future()
-
-    def load() -> None:
-        try:
-            future.set_result(store.get(name, lambda done, total: arrived.append((done, total))))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=load, name=f"load {name}", daemon=True).start()
-    while True:
-        try:
-            model = future.result(timeout=_POLL_SECONDS)
-        except NotYet:
-            if future.done():  # a TimeoutError of the loading itself
-                raise
-            yield None, text.loading(title, arrived[-1] if arrived else None)
-        else:
-            yield model, text.asking(title)
-            return
 
 
 def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: str) -> Side:

@@ -1,0 +1,1 @@
+"""The Compare tab: two models answer the same picture, side by side."""

@@ -1,0 +1,167 @@
+"""What happens when: events bound to handlers, and handlers' values put into components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import markup
+from app.compare.handlers import (
+    PLACES,
+    Control,
+    Picture,
+    Values,
+    View,
+    ask_both,
+    explain_by,
+    explain_row,
+    heat_maps,
+    scan_again,
+)
+from app.events import PRIVATE, spoken
+from app.page import Components, Page, Updates
+from app.safe_image import notes_of
+from app.store import ModelStore
+
+_VIEW = ("scale", "layer", "path", "quantity")
+
+
+def asking(page: Page, places: Components) -> None:
+    """Everything that asks a model."""
+    store, controls = page.store, page.controls
+    view = [places[name] for name in _VIEW]
+    outputs = [places[name] for name in PLACES]
+
+    def ask(
+        picture: Any, left: str, right: str, mixing: Any, method: str, *chosen: Any
+    ) -> Iterator[Values]:
+        notes = notes_of(picture) if picture is not None else ()
+        yield from ask_both(store, picture, (left, right), mixing, method, _view(*chosen), notes)
+
+    def explain(method: str, shown: Any, *chosen: Any) -> Iterator[Values]:
+        yield from explain_by(store, shown, method, _view(*chosen))
+
+    asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
+    page.asked(_placed(places, ask), [*asked, places["method"], *view], outputs, places["status"])
+    others = [
+        (
+            places["method"].input,
+            _placed(places, explain),
+            [places["method"], places["result"], *view],
+        ),
+        *(
+            (
+                places[f"{side}_answer"].select,
+                _row_explained(places, store, index),
+                [places["result"], *view],
+            )
+            for index, side in enumerate(markup.SIDES)
+        ),
+    ]
+    for listen, handler, inputs in others:
+        page.asks_model(listen, handler, inputs, outputs, places["status"])
+
+
+def redrawing(places: Components) -> None:
+    """What only changes how a result is drawn, and asks no model."""
+
+    def both(shown: Any, *chosen: Any) -> Iterator[Values]:
+        if shown is not None:
+            yield heat_maps(shown, _view(*chosen)) | scan_again(shown, _view(*chosen))
+
+    def scan(shown: Any, *chosen: Any) -> Iterator[Values]:
+        if shown is not None:
+            yield scan_again(shown, _view(*chosen))
+
+    inputs = [places["result"], *(places[name] for name in _VIEW)]
+    outputs = [places[name] for name in PLACES]
+    for listen, handler in (
+        (places["scale"].input, both),
+        # Not release, which a keyboard does not cause.
+        (places["layer"].input, scan),
+        (places["path"].input, scan),
+        (places["quantity"].input, scan),
+    ):
+        listen(
+            spoken(_placed(places, handler)),
+            inputs,
+            outputs,
+            show_progress="hidden",
+            trigger_mode="always_last",
+            **PRIVATE,
+        )
+
+
+def _view(scale: str, layer: float, path: str, quantity: str) -> View:
+    return View(scale == "shared", int(layer), path, quantity)
+
+
+def _row_explained(
+    places: Components, store: ModelStore, index: int
+) -> Callable[..., Iterator[Updates]]:
+    """The handler of a selected row of one side's answer."""
+
+    def explain(shown: Any, label: str, *chosen: Any) -> Iterator[Values]:
+        yield from explain_row(store, shown, index, label, _view(*chosen))
+
+    placed = _placed(places, explain)
+
+    def selected(
+        shown: Any, scale: str, layer: float, path: str, quantity: str, event: gr.SelectData
+    ) -> Iterator[Updates]:
+        yield from placed(shown, str(event.value), scale, layer, path, quantity)
+
+    return selected
+
+
+def _placed(
+    places: Components, handler: Callable[..., Iterator[Values]]
+) -> Callable[..., Iterator[Updates]]:
+    """A handler's values on the components they are for."""
+
+    def run(*inputs: Any) -> Iterator[Updates]:
+        for values in handler(*inputs):
+            yield {places[name]: _shown(name, value) for name, value in values.items()}
+
+    return run
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A handler's value as gradio takes it for the place of this name."""
+    return _UPDATES.get(name.rpartition("_")[2], _html)(value)
+
+
+def _html(value: str) -> gr.HTML:
+    return gr.HTML(value=value, visible=bool(value))
+
+
+def _image(value: Picture | None) -> gr.Image:
+    if value is None:
+        return gr.Image(value=None, visible=False)
+    return gr.Image(value=value.image, alt_text=value.alt, visible=True)
+
+
+def _slider(value: Control | None) -> gr.Slider:
+    if value is None:
+        return gr.Slider(visible=False)
+    least, greatest = value.choices
+    return gr.Slider(value=value.value, minimum=least, maximum=greatest, visible=True)
+
+
+def _radio(value: Control | None) -> gr.Radio:
+    if value is None:
+        return gr.Radio(visible=False)
+    return gr.Radio(value=value.value, choices=list(value.choices), visible=True)
+
+
+# By the last part of a place's name.
+_UPDATES: dict[str, Callable[[Any], Any]] = {
+    "result": lambda comparison: comparison,
+    "answer": lambda probabilities: gr.Label(value=probabilities),
+    "heat": _image,
+    "scan": _image,
+    "layer": _slider,
+    "path": _radio,
+}

@@ -1,0 +1,111 @@
+"""What every tab asks about: a picture, two models and a mixing, chosen beside the tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from app import markup, text
+from app.events import PRIVATE
+from app.examples import examples
+from app.page import Components, Page
+from app.safe_image import SafeImage
+from app.store import ModelStore
+
+
+def controls(store: ModelStore) -> Components:
+    """The column beside the tabs."""
+    parts: Components = {}
+    pictures = examples()
+    with gr.Column(scale=0, min_width=320, elem_classes="mo-controls"):
+        with gr.Column(elem_classes="mo-picture"):
+            parts["picture"] = SafeImage(
+                value=str(pictures[0].path) if pictures else None,
+                label="Picture",
+                sources=["upload", "clipboard", "webcam"],
+                type="pil",
+                format="png",
+                height=200,
+                buttons=["fullscreen"],
+                elem_id="picture",
+                alt_text="The picture that both models are asked about",
+            )
+            if pictures:
+                parts["examples"] = gr.HTML(
+                    html_template=markup.thumbnails(pictures),
+                    js_on_load=markup.THUMBNAILS_SCRIPT,
+                    apply_default_css=False,
+                    label="Pictures to try",
+                    elem_id="examples",
+                )
+        with gr.Column(elem_classes="mo-choices"):
+            with gr.Group():
+                parts["left"] = _picker(store, 0)
+                parts["right"] = _picker(store, 1)
+            parts["swap"] = gr.Button("⇄ Swap models", size="sm", elem_id="swap")
+            parts["mixing"] = gr.Radio(
+                [("Bidirectional", "bidirectional"), ("Causal", "causal")],
+                value="bidirectional",
+                label="Token mixing",
+                info=text.MIXING_HELP,
+                elem_id="mixing",
+            )
+            with gr.Row():
+                parts["run"] = gr.Button("Compare", variant="primary", elem_id="run", scale=3)
+                parts["stop"] = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
+    return parts
+
+
+def _picker(store: ModelStore, index: int) -> gr.Dropdown:
+    return gr.Dropdown(
+        choices=[(text.choice(card), card.name) for card in store.cards()],
+        value=store.default_pair[index],
+        label=("Left model", "Right model")[index],
+        filterable=False,
+        elem_id=f"{markup.SIDES[index]}-model",
+    )
+
+
+def triggers(demo: gr.Blocks, parts: Components) -> list[Callable[..., Any]]:
+    """Gradio's listeners to whatever asks for an answer: a button, a new picture, a mixing."""
+    # Not the picture's input event: that of a removed picture still brings the picture along.
+    result = [parts["run"].click, parts["picture"].upload, parts["mixing"].input]
+    if "examples" in parts:
+        chosen = parts["examples"].select(
+            _example, outputs=parts["picture"], queue=False, **PRIVATE
+        )
+        # The first picture is there when the page opens: so are the answers to it.
+        result += [chosen.then, demo.load]
+    return result
+
+
+def bind(page: Page) -> None:
+    """What the controls do by themselves, once all tabs are built."""
+    parts, store = page.controls, page.store
+    pickers = [parts["left"], parts["right"]]
+
+    def fill() -> list[gr.Dropdown]:
+        choices = [(text.choice(card), card.name) for card in store.cards()]
+        return [gr.Dropdown(choices=choices) for _ in pickers]
+
+    # Anew when a page is opened: weights may have come meanwhile.
+    page.demo.load(fill, outputs=pickers, show_progress="hidden", **PRIVATE)
+    parts["swap"].click(lambda left, right: (right, left), pickers, pickers, queue=False, **PRIVATE)
+    # Only when the work has ended, or its last words would be the line that stays.
+    parts["stop"].click(None, cancels=page.heavy, queue=False, **PRIVATE).then(
+        lambda: dict.fromkeys(page.status, text.STOPPED),
+        outputs=page.status,
+        queue=False,
+        **PRIVATE,
+    )
+
+
+def _example(event: gr.EventData) -> Any:
+    """The example picture that was selected."""
+    pictures = examples()
+    index = getattr(event, "index", None)
+    if not isinstance(index, int) or not 0 <= index < len(pictures):
+        raise gr.Error(text.CHOOSE, print_exception=False)
+    return pictures[index].open()

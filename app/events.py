@@ -1,0 +1,47 @@
+"""How the page's events run, and how what goes wrong in one is told."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import text
+from mambaout.errors import MambaOutError
+
+logger = logging.getLogger(__name__)
+
+# No event of the page is part of an API.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Explaining and tracing take all cores of a small machine: two at once finish later, not sooner.
+ONE_AT_A_TIME: dict[str, Any] = {
+    **PRIVATE,
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "show_progress": "minimal",
+    "trigger_mode": "always_last",
+}
+
+
+def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """A handler whose every error is a sentence for the visitor."""
+
+    # With its signature: gradio looks there for what it has to hand over beside the inputs.
+    @functools.wraps(handler)
+    def run(*inputs: Any) -> Iterator[Any]:
+        try:
+            yield from handler(*inputs)
+        except gr.Error:
+            raise
+        except MambaOutError as error:
+            raise gr.Error(text.sentence(str(error)), print_exception=False) from error
+        except Exception as error:
+            logger.exception("a request failed")
+            memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+            sentence = text.NO_MEMORY if memory else text.UNEXPECTED
+            raise gr.Error(sentence, print_exception=False) from error
+
+    return run

@@ -1,0 +1,106 @@
+"""What the tabs of the page share: the models, the controls beside them, and when to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from app.events import ONE_AT_A_TIME, PRIVATE, spoken
+from app.store import ModelStore
+
+Components = dict[str, Any]  # by name; gradio's components share no useful type
+Updates = dict[Any, Any]  # new values, by component
+Handler = Callable[..., Iterator[Updates]]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab: what it is called, and what puts its components on the page and binds them.
+
+    Attributes:
+        id: its name in links.
+        title: its name on the page.
+        build: called once, where the tab's components belong.
+        alone: the picture and the models chosen beside the tabs do not concern it.
+    """
+
+    id: str
+    title: str
+    build: Callable[[Page], None]
+    alone: bool = False
+
+
+@dataclass(eq=False)
+class Page:
+    """The page while it is built.
+
+    Attributes:
+        demo: gradio's page.
+        store: the models.
+        controls: what is chosen beside the tabs: "picture", "left", "right", "mixing", "run", ….
+        active: holds the id of the tab in front.
+        tab: the gradio tab that is being built, and its id.
+        triggers: gradio's listeners to whatever asks the tab in front for an answer.
+        heavy: the events that ask a model, which "Stop" ends.
+        status: the status line of each tab that has one.
+    """
+
+    demo: gr.Blocks
+    store: ModelStore
+    controls: Components
+    active: gr.State
+    triggers: list[Callable[..., Any]]
+    tab: tuple[str, gr.Tab] | None = None
+    heavy: list[Any] = field(default_factory=list)
+    status: list[gr.HTML] = field(default_factory=list)
+
+    def asked(
+        self, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], status: gr.HTML
+    ) -> None:
+        """Have `handler` answer whenever the visitor asks while the tab being built is in front.
+
+        That is when a picture or a mixing is chosen, when the button is pressed, and when the tab
+        comes to the front. `handler` is a generator of updates, called with the values of `inputs`;
+        a `MambaOutError` that it raises is shown as its sentence.
+        """
+        if self.tab is None:
+            raise ValueError("no tab is being built")
+        own, tab = self.tab
+
+        turned = gr.State(False)
+
+        def turn(active: str) -> tuple[str, bool]:
+            return own, active != own
+
+        def in_front(active: str, *values: Any) -> Iterator[Updates]:
+            if active == own:
+                yield from handler(*values)
+
+        def came_to_front(newly: bool, *values: Any) -> Iterator[Updates]:
+            if newly:
+                yield from handler(*values)
+
+        for listen in self.triggers:
+            self.asks_model(listen, in_front, [self.active, *inputs], outputs, status)
+        # A tab is also selected when the page opens with it in front.
+        selected = tab.select(turn, self.active, [self.active, turned], queue=False, **PRIVATE)
+        self.asks_model(selected.then, came_to_front, [turned, *inputs], outputs, status)
+
+    def asks_model(
+        self,
+        listen: Callable[..., Any],
+        handler: Handler,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        status: gr.HTML,
+    ) -> None:
+        """Bind a handler that asks a model: one at a time, and "Stop" ends it."""
+        event = listen(
+            spoken(handler), [*inputs], [*outputs], show_progress_on=[status], **ONE_AT_A_TIME
+        )
+        self.heavy.append(event)
+        if status not in self.status:
+            self.status.append(status)
