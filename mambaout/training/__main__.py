@@ -17,6 +17,7 @@ from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import load_dataset
 from mambaout.training.export import export
 from mambaout.training.loop import train
+from mambaout.training.processes import Processes, joined
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,13 +104,26 @@ def run(options: argparse.Namespace) -> None:
             raise TrainingError(f"--init must name a file of weights, {start} is none")
         chosen["init"] = file_sha256(start)
     recipe = Recipe(**chosen)
-    device = _device(options.device)
+    with joined(_device(options.device)) as (processes, device):
+        _run(options, recipe, start, processes, device)
+
+
+def _run(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    start: Path | None,
+    processes: Processes,
+    device: torch.device,
+) -> None:
+    report = _report if processes.first else _silent
     tag = options.tag + ("_causal" if recipe.mixing == "causal" else "")
     out = options.out or Path("runs") / f"{recipe.model}.{tag}"
-    data = load_dataset(options.data, recipe, options.cache or out / "cache", _report)
-    _report(
+    with processes.first_goes_ahead():
+        data = load_dataset(options.data, recipe, options.cache or out / "cache", report)
+    report(
         f"{recipe.model}, {recipe.mixing}: {len(data.train)} training and {len(data.val)} "
-        f"validation pictures of {len(data.classes)} classes, on {device} with "
+        f"validation pictures of {len(data.classes)} classes, on "
+        f"{f'{processes.count} processes, ' if processes.count > 1 else ''}{device} with "
         f"{torch.get_num_threads()} threads"
     )
     result = train(
@@ -120,13 +134,14 @@ def run(options: argparse.Namespace) -> None:
         start=start,
         evaluate_every=options.evaluate_every,
         further=not options.as_it_is,
-        report=_report,
+        processes=processes,
+        report=report,
     )
-    if options.export:
+    if options.export and processes.first:
         paths = export(
             result, recipe, data, options.export, tag, start=start, half=options.half, device=device
         )
-        _report(f"wrote {', '.join(str(path) for path in paths)}")
+        report(f"wrote {', '.join(str(path) for path in paths)}")
 
 
 def _positive(text: str) -> int:
@@ -146,6 +161,10 @@ def _device(choice: str) -> torch.device:
 
 def _report(line: str) -> None:
     print(line, flush=True)
+
+
+def _silent(line: str) -> None:
+    """All but one of several processes hold their tongues."""
 
 
 if __name__ == "__main__":

@@ -30,7 +30,15 @@ def normalise(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def augment(
-    images: Tensor, recipe: Recipe, size: int, mean: Tensor, std: Tensor, generator: torch.Generator
+    images: Tensor,
+    recipe: Recipe,
+    size: int,
+    mean: Tensor,
+    std: Tensor,
+    generator: torch.Generator,
+    *,
+    share: Tensor | None = None,
+    batch: int | None = None,
 ) -> Tensor:
     """uint8 (b, 3, h, w) -> normalised float (b, 3, size, size), each picture changed at random.
 
@@ -38,16 +46,20 @@ def augment(
     (the ranges of Szegedy et al., arXiv 1409.4842, but for the smallest area), flipped with
     probability 1/2. Brightness, contrast and saturation change by up to ``recipe.color_jitter``,
     without clipping. ``generator`` lives on the CPU; so a GPU draws the same numbers.
+
+    Where ``images`` are those at the positions ``share`` (b,) of a ``batch``, they change as they
+    would among the others.
     """
     b, _, height, width = images.shape
-    (top, bottom), (left, right) = _crop(b, recipe.crop_area, generator)
+    chosen = torch.arange(b) if share is None else share
+    (top, bottom), (left, right) = _crop(chosen, batch or b, recipe.crop_area, generator)
     rows = resampling(top * height, bottom * height, height, size).to(images.device)  # (b, size, h)
     columns = resampling(left * width, right * width, width, size).to(images.device)  # (b, size, w)
     # one matrix product per axis is three times as fast as grid_sample and an antialiased resize
     narrow = images.float().flatten(1, 2) @ columns.mT  # (b, 3 * h, size)
     pictures = rows[:, None] @ narrow.view(b, 3, height, size)  # (b, 3, size, size)
     # one 3x3 matrix and one bias per picture hold the colour change and the normalisation
-    color, offset = _color(b, recipe.color_jitter, generator)
+    color, offset = _color(chosen, batch or b, recipe.color_jitter, generator)
     luma = torch.tensor(LUMA, device=images.device)
     grey = (pictures.mean(dim=(2, 3)) @ luma)[:, None]  # (b, 1)
     scale = 1 / (255 * std)
@@ -102,10 +114,10 @@ def _resized(pictures: Tensor, size: int) -> Tensor:
 
 
 def _crop(
-    count: int, smallest: float, generator: torch.Generator
+    chosen: Tensor, batch: int, smallest: float, generator: torch.Generator
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Shares of the picture: (top, bottom) and (left, right), each (count,)."""
-    area, ratio, down, along, flip = torch.rand(5, count, generator=generator)
+    """Shares of the picture: (top, bottom) and (left, right), each like ``chosen``."""
+    area, ratio, down, along, flip = torch.rand(5, batch, generator=generator)[:, chosen]
     area = smallest + (1 - smallest) * area
     ratio = torch.exp((2 * ratio - 1) * math.log(4 / 3))
     width = (area * ratio).sqrt().clamp(max=1)
@@ -116,11 +128,13 @@ def _crop(
     return (top, top + height), sides
 
 
-def _color(count: int, strength: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Matrices (count, 3, 3) on RGB, and the share (count, 1) of the mean grey to add."""
-    draws = torch.rand(3, count, 1, 1, generator=generator)
+def _color(
+    chosen: Tensor, batch: int, strength: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """For each of ``chosen`` a matrix (3, 3) on RGB, and the share (1,) of the mean grey to add."""
+    draws = torch.rand(3, batch, 1, 1, generator=generator)[:, chosen]
     brightness, contrast, saturation = 1 + strength * (2 * draws - 1)
     grey = torch.tensor(LUMA).expand(3, 3)
     matrix = brightness * contrast * (saturation * torch.eye(3) + (1 - saturation) * grey)
     offset = brightness * (1 - contrast)
-    return matrix, offset.view(count, 1)
+    return matrix, offset.view(-1, 1)

@@ -22,6 +22,7 @@ from mambaout.training.augment import augment, mixed, normalise, step_seed
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import Dataset, Split
 from mambaout.training.model import build, normalisation
+from mambaout.training.processes import ALONE, Processes
 from mambaout.training.state import RunState, load_state, save_state
 
 REPORT_EVERY = 30.0
@@ -75,6 +76,7 @@ def train(
     start: Path | None = None,
     evaluate_every: int = 5,
     further: bool = True,
+    processes: Processes = ALONE,
     report: Report,
 ) -> Result:
     """Train ``recipe`` on ``data``, going on from the run in ``out`` where there is one.
@@ -83,13 +85,16 @@ def train(
     The state in ``out`` is replaced after every epoch, so a killed run loses at most one. With
     ``further=False`` the result is what the run in ``out`` has reached.
 
+    Several ``processes`` that see the same ``out`` share every batch: they take the steps that one
+    would, but for the order of sums, and for stochastic depth, which each draws for itself.
+
     Raises:
         TrainingError: ``out`` holds another recipe, or nothing to stop at; there are fewer
             pictures than one batch, or too small ones for bfloat16 on a CPU; or the loss is no
             longer a number.
     """
     data = replace(data, train=data.train.to(device), val=data.val.to(device))
-    trainee = Trainee(recipe, data, device, start)
+    trainee = Trainee(recipe, data, device, start, processes)
     state = load_state(out, recipe, data.digest)
     if state is not None:
         trainee.restore(state)
@@ -110,7 +115,8 @@ def train(
                 entry |= trainee.shares()
             seconds = time.monotonic() - started
             history.append(entry | {"seconds": round(seconds, 1)})
-            save_state(out, trainee.state(history, seconds), recipe, data.digest)
+            if processes.first:
+                save_state(out, trainee.state(history, seconds), recipe, data.digest)
             report(_line(history[-1], recipe, pace))
     return Result(trainee.ema.module, history, seconds)
 
@@ -119,9 +125,15 @@ class Trainee:
     """A model in training: its weights, their moving average, and AdamW's moments."""
 
     def __init__(
-        self, recipe: Recipe, data: Dataset, device: torch.device, start: Path | None = None
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        device: torch.device,
+        start: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        self.recipe, self.data, self.device = recipe, data, device
+        self.recipe, self.data, self.device, self.processes = recipe, data, device, processes
+        self.share = processes.share(recipe.batch_size)
         self.steps = len(data.train) // recipe.batch_size
         if self.steps == 0:
             raise TrainingError(
@@ -175,10 +187,13 @@ class Trainee:
     def shares(self) -> dict[str, float]:
         """Shares of right answers on the validation set, of the last and the averaged weights."""
         found = {}
+        split = self.data.val[self.processes.part(len(self.data.val))]
         for name, weights in (("raw", self.model), ("ema", self.ema.module)):
-            score = evaluate(weights, self.data.val, self.recipe.final_size)
-            found[f"{name}_top1"] = score.top1 / score.count
-            found[f"{name}_top5"] = score.top5 / score.count
+            score = evaluate(weights, split, self.recipe.final_size)
+            right = torch.tensor([score.top1, score.top5], device=self.device)
+            top1, top5 = self.processes.total(right).tolist()
+            found[f"{name}_top1"] = top1 / len(self.data.val)
+            found[f"{name}_top5"] = top5 / len(self.data.val)
         return found
 
     def epoch(self, epoch: int, report: Report) -> dict[str, Any]:
@@ -199,7 +214,8 @@ class Trainee:
                     f"{(step + 1) * batch / (now - started):.0f} img/s  "
                     f"loss {float(total) / (step + 1):.3f}"
                 )
-        loss = float(total) / self.steps
+        self.processes.same_buffers(self.model, self.ema.module)
+        loss = float(self.processes.total(total)) / self.steps / self.processes.count
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1}; lower --lr (now {self.recipe.lr:g})"
@@ -216,10 +232,21 @@ class Trainee:
         """One optimiser step on the pictures ``chosen``; returns the loss."""
         recipe, split = self.recipe, self.data.train
         seed = step_seed(recipe.seed, epoch, step)
-        torch.manual_seed(seed)  # stochastic depth draws from torch's own generator
+        # stochastic depth draws from torch's own generator
+        torch.manual_seed(seed + self.processes.rank)
         draws = torch.Generator().manual_seed(seed)
         size = recipe.size_at(epoch)
-        pictures = augment(split.images[chosen], recipe, size, self.mean, self.std, draws)
+        batch, chosen = len(chosen), chosen[self.share.to(chosen.device)]
+        pictures = augment(
+            split.images[chosen],
+            recipe,
+            size,
+            self.mean,
+            self.std,
+            draws,
+            share=self.share,
+            batch=batch,
+        )
         pictures, targets = mixed(self.mixup, pictures, split.labels[chosen], seed)
         done = epoch * self.steps + step
         for group in self.optimizer.param_groups:
@@ -229,6 +256,7 @@ class Trainee:
         loss: torch.Tensor = self.criterion(logits.float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_grad)
         self.optimizer.step()
         self.ema.update(self.model, step=done)
