@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Collection
 from functools import partial, singledispatch
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -30,12 +32,18 @@ def scans(module: nn.Module) -> bool:
 class MixerCall(NamedTuple):
     """One mixer's turn in a forward pass."""
 
+    layer_index: int  # 0 for the first mixer that runs
     name: str  # of the module
     mixer: ScanMixer
     arguments: tuple[Any, ...]  # what it was given, the tokens first
 
     def scan_inputs(self) -> list[ScanInputs]:
         return self.mixer.scan_inputs(*self.arguments)
+
+
+def scan_layers(model: nn.Module) -> tuple[str, ...]:
+    """The module names of the token mixers of ``model`` that scan, first to last."""
+    return tuple(name for name, module in model.named_modules() if scans(module))
 
 
 def run_mixers(view: nn.Module, image: Tensor) -> list[MixerCall]:
@@ -46,16 +54,45 @@ def run_mixers(view: nn.Module, image: Tensor) -> list[MixerCall]:
         image: normalised pictures, (b, c, H, W).
     """
     calls: list[MixerCall] = []
+    visit_mixers(view, image, calls.append)
+    return calls
+
+
+class _SeenAll(Exception):
+    """Every mixer that was asked for has run; the rest of the forward pass would be in vain."""
+
+
+def visit_mixers(
+    view: nn.Module,
+    image: Tensor,
+    visit: Callable[[MixerCall], None],
+    names: Collection[str] | None = None,
+) -> None:
+    """Run ``view`` on a picture, and call ``visit`` at its scan mixers.
+
+    Each call comes before its mixer runs, and holds the only reference to what the mixer is given:
+    what is not kept by ``visit`` is gone before the next layer.
+
+    Args:
+        view: a view of the caller's own (`share_weights`): it is hooked, and stays hooked.
+        image: normalised pictures, (b, c, H, W).
+        visit: takes the call of one mixer; runs in inference mode.
+        names: the mixers to visit, of `scan_layers`, after which the run ends; None for all, and
+            for the whole forward pass.
+    """
+    met: list[str] = []
 
     def note(name: str, mixer: Any, args: tuple[Any, ...]) -> None:
-        calls.append(MixerCall(name, mixer, args))
+        if names is None or name in names:
+            visit(MixerCall(len(met), name, mixer, args))
+        met.append(name)
+        if names is not None and set(names) <= set(met):
+            raise _SeenAll
 
-    for name, module in view.named_modules():
-        if scans(module):
-            module.register_forward_pre_hook(partial(note, name))
-    with torch.inference_mode():
+    for name in scan_layers(view):
+        view.get_submodule(name).register_forward_pre_hook(partial(note, name))
+    with torch.inference_mode(), contextlib.suppress(_SeenAll):
         view(image)
-    return calls
 
 
 @singledispatch

@@ -8,7 +8,7 @@ Learned scales behind a mixer are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
@@ -32,6 +32,7 @@ from mambaout.ops import ScanInputs, scan_order
 class MixerForm:
     """How a module mixes tokens, told apart from what else it does."""
 
+    kind: str  # what mixes, in words
     mix: Callable[..., Tensor]  # normed tokens and whatever else the module takes → tokens
     norm: Callable[[Tensor], Tensor] | None = None  # what the module does to its input before
     channels_first: bool = False  # maps are (b, c, h, w), not (b, h, w, c)
@@ -42,32 +43,37 @@ class MixerForm:
 @singledispatch
 def mixer_form(module: nn.Module) -> MixerForm | None:
     """How ``module`` mixes tokens; None if it does not. Kinds of mixers register here."""
-    return MixerForm(module) if scans(module) else None
+    return MixerForm("selective scan", module) if scans(module) else None
 
 
 @mixer_form.register
 def _(module: Attention) -> MixerForm:
-    return MixerForm(module)
+    return MixerForm("self-attention", module)
 
 
 @mixer_form.register
 def _(block: GatedConvBlock) -> MixerForm:
     branch = share_weights(block)
     branch.norm, branch.ls = nn.Identity(), nn.Identity()
-    reach = max(block.conv.kernel_size) // 2
-    return MixerForm(lambda x: branch(x) - x, norm=block.norm, reach=reach)
+    height, width = block.conv.kernel_size
+    kind = f"gated {height}x{width} depthwise convolution"
+    reach = max(height, width) // 2
+    return MixerForm(kind, lambda x: branch(x) - x, norm=block.norm, reach=reach)
 
 
 @mixer_form.register
 def _(mixer: AtrousScan) -> MixerForm:
     return MixerForm(
-        mixer, caveat="The convolution beside the scan and the channel gate after are left out."
+        "selective scan",
+        mixer,
+        caveat="The convolution beside the scan and the channel gate after are left out.",
     )
 
 
 @mixer_form.register
 def _(mixer: HSMSSD) -> MixerForm:
     return MixerForm(
+        "weighted sums over all tokens",
         lambda x: mixer(x)[0],
         channels_first=True,
         caveat="The block's two depthwise convolutions are left out.",
@@ -80,12 +86,23 @@ _NOT_NORMED = "This block has no norm in front: its changes are those of the str
 @mixer_form.register
 def _(block: ConvBlock) -> MixerForm:
     reach = max(block.conv1.kernel_size) // 2 + max(block.conv2.kernel_size) // 2
-    return MixerForm(lambda x: block(x) - x, channels_first=True, reach=reach, caveat=_NOT_NORMED)
+    return MixerForm(
+        "two convolutions",
+        lambda x: block(x) - x,
+        channels_first=True,
+        reach=reach,
+        caveat=_NOT_NORMED,
+    )
 
 
 @mixer_form.register
 def _(block: InvertedResidual) -> MixerForm:
-    return MixerForm(lambda x: block(x) - x, channels_first=True, caveat=_NOT_NORMED)
+    return MixerForm(
+        "depthwise convolution and channel gate",
+        lambda x: block(x) - x,
+        channels_first=True,
+        caveat=_NOT_NORMED,
+    )
 
 
 def mixer_names(model: nn.Module) -> tuple[str, ...]:
@@ -133,7 +150,8 @@ class MixerRun:
     There is one sequence, with all tokens, but where a mixer works window by window.
     """
 
-    module: nn.Module
+    name: str  # of the module
+    module: nn.Module  # of a view of the model, hooked as it may be
     form: MixerForm
     tokens: Tensor  # (b, l, c), normed
     map_size: tuple[int, int] | None  # (h, w) if the mixer takes maps
@@ -149,17 +167,18 @@ class MixerRun:
 
     def mix(self, tokens: Tensor) -> Tensor:
         """What the mixer gives for ``tokens`` (k·b, l, c): k versions of its sequences."""
-        y = self.form.mix(self._laid_out(tokens), *self.rest, **self.options)
+        y = self.form.mix(self.laid_out(tokens), *self.rest, **self.options)
         return _as_sequence(y, self.form.channels_first)
 
     def scan_inputs(self) -> list[ScanInputs]:
         """What the mixer's scans are given; none if it has none."""
         if not isinstance(self.module, ScanMixer):
             return []
-        inputs: list[ScanInputs] = self.module.scan_inputs(self._laid_out(self.tokens), *self.rest)
+        inputs: list[ScanInputs] = self.module.scan_inputs(self.laid_out(self.tokens), *self.rest)
         return inputs
 
-    def _laid_out(self, tokens: Tensor) -> Tensor:
+    def laid_out(self, tokens: Tensor) -> Tensor:
+        """Sequences (b, l, c) as the module takes them: as maps, where it takes maps."""
         if self.map_size is None:
             return tokens
         x = tokens.reshape(len(tokens), *self.map_size, -1)
@@ -173,32 +192,56 @@ def _as_sequence(x: Tensor, channels_first: bool) -> Tensor:
 
 
 def run_mixer(model: nn.Module, image: Tensor, name: str) -> MixerRun:
-    """Run ``model`` as a view on one picture, and keep what the mixer ``name`` was given.
+    """Run ``model`` on one picture, and keep what the mixer ``name`` was given: `run_several`."""
+    (run,) = run_several(model, image, [name])
+    return run
+
+
+def run_several(model: nn.Module, image: Tensor, names: Sequence[str]) -> list[MixerRun]:
+    """Run ``model`` as a view on one picture, and keep what some of its mixers were given.
 
     ``model`` is left as it was found.
 
     Raises:
-        ExplanationError: the mixer's tokens are not those of the grid that the model has told.
+        ExplanationError: a mixer's tokens are not those of the grid that the model has told.
     """
     view = share_weights(model).eval()
-    module = view.get_submodule(name)
-    form = mixer_form(module)
-    if form is None:
-        raise ExplanationError(f"{name} does not mix tokens")
-    parents = [view.get_submodule(name[:i]) for i, c in enumerate(name) if c == "."]
-    windows = next((parent for parent in parents if isinstance(parent, WindowBlocks)), None)
-    given: dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    given: dict[nn.Module, _Given] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         given[module] = args, options
 
-    for watched in filter(None, (module, windows)):
+    modules = {name: view.get_submodule(name) for name in names}
+    around = {name: _windows_around(view, name) for name in names}
+    for watched in {*modules.values(), *filter(None, around.values())}:
         watched.register_forward_pre_hook(note, with_kwargs=True)
     with torch.inference_mode(False), torch.no_grad():
         view(image)
-        (x, *rest), options = given[module]
-        tokens = _as_sequence(x if form.norm is None else form.norm(x), form.channels_first)
+        where = find_tokens(view)
+        return [_run(name, modules[name], around[name], given, where) for name in names]
 
+
+_Given = tuple[tuple[Any, ...], dict[str, Any]]  # a module's arguments and named arguments
+
+
+def _windows_around(view: nn.Module, name: str) -> WindowBlocks | None:
+    """The module that cuts the picture into windows before the mixer ``name``."""
+    parents = [view.get_submodule(name[:i]) for i, c in enumerate(name) if c == "."]
+    return next((parent for parent in parents if isinstance(parent, WindowBlocks)), None)
+
+
+def _run(
+    name: str,
+    module: nn.Module,
+    windows: WindowBlocks | None,
+    given: dict[nn.Module, _Given],
+    where: TokenGrid,
+) -> MixerRun:
+    form = mixer_form(module)
+    if form is None:
+        raise ExplanationError(f"{name} does not mix tokens")
+    (x, *rest), options = given[module]
+    tokens = _as_sequence(x if form.norm is None else form.norm(x), form.channels_first)
     class_token_index = None
     map_size = None
     if windows is not None:
@@ -211,11 +254,19 @@ def run_mixer(model: nn.Module, image: Tensor, name: str) -> MixerRun:
         if x.ndim == 4:
             grid = map_size = tuple(x.shape[2:] if form.channels_first else x.shape[1:3])
         else:
-            where = find_tokens(view)
             class_token_index = where.class_token_index
             grid = _grid_of(tokens, where)
     return MixerRun(
-        module, form, tokens, map_size, tuple(rest), options, positions, grid, class_token_index
+        name,
+        module,
+        form,
+        tokens,
+        map_size,
+        tuple(rest),
+        options,
+        positions,
+        grid,
+        class_token_index,
     )
 
 

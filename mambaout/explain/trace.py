@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambaout.errors import ExplanationError
 from mambaout.explain.base import check_picture, find_tokens, lay_out
-from mambaout.explain.scan_mixers import run_mixers, why_no_scan
+from mambaout.explain.on_tokens import OnTokens
+from mambaout.explain.scan_mixers import MixerCall, scan_layers, visit_mixers, why_no_scan
 from mambaout.models import TokenGrid, share_weights
 from mambaout.ops import ScanInputs
 from mambaout.ops.scan_summary import scan_summary
+from mambaout.ops.state_components import state_components
 
 
 @dataclass(frozen=True, eq=False)
-class PathTrace:
+class Components:
+    """Where the states of a path lie along the directions in which they vary most.
+
+    A principal component analysis of h_t over the steps of the scan, with all channels of the state
+    for coordinates: `mambaout.ops.state_components`.
+    """
+
+    scores: np.ndarray  # (l, 3) float32, in scan order; norm of the state; the mean state is zero
+    explained: np.ndarray  # (3,) float32: each component's share of the variance of the states
+
+
+@dataclass(frozen=True, eq=False)
+class PathTrace(OnTokens):
     """One scan path of one layer, token by token, in the order of the scan.
 
     With Δ_t (d,), A (d, n), B_t and C_t (n,), u_t (d,) as in `mambaout.ops.selective_scan`, and
@@ -31,7 +45,7 @@ class PathTrace:
         y_t = C_t h_t + D u_t
 
     Each quantity is (l,) float32. ``state_norm`` and ``read`` are those of h_t, after token t has
-    written.
+    written. Where a gate multiplies the scan's output, several paths may share it.
     """
 
     layer: str  # the mixer's module name
@@ -46,6 +60,10 @@ class PathTrace:
     state_norm: np.ndarray  # ‖h_t‖₂ over (d, n)
     write: np.ndarray  # ‖Δ_t B_t u_t‖₂ over (d, n)
     read: np.ndarray  # ‖C_t h_t‖₂ over d: the state's share of y_t, before skip and gate
+    gate: np.ndarray | None = None  # mean over d of |SiLU(z_t)|: 0 lets nothing pass; None: no gate
+    channel: int | None = None  # the one channel d that all this is about; None for all of them
+    components: Components | None = None  # only where they were asked for
+    channels: tuple[PathTrace, ...] = ()  # traces of the single channels that were asked for
 
     units: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -55,36 +73,19 @@ class PathTrace:
             "state_norm": "norm of the state",
             "write": "norm of the state",
             "read": "norm of the scan's output",
+            "gate": "factor on the scan's output",
         }
     )
 
-    def on_grid(self, quantity: str) -> np.ndarray:
-        """One of the `units` as a picture, (h, w) in raster order, the class token left out.
+    def components_on_grid(self) -> np.ndarray:
+        """The scores of the state's principal components as a picture, (h, w, 3); see `on_grid`.
 
-        NaN where the path does not come by.
+        Raises:
+            ValueError: they were not asked for.
         """
-        height, width = self.grid
-        values = self._by_position(quantity, height * width)
-        if self.class_token_index is not None:
-            values = np.delete(values, self.class_token_index)
-        return values.reshape(height, width)
-
-    def class_token(self, quantity: str) -> float | None:
-        """One of the `units` at the class token; None if the layer has none."""
-        if self.class_token_index is None:
-            return None
-        height, width = self.grid
-        return float(self._by_position(quantity, height * width)[self.class_token_index])
-
-    def _by_position(self, quantity: str, n_patches: int) -> np.ndarray:
-        if quantity not in self.units:
-            raise ValueError(f"quantity must be one of {', '.join(self.units)}, got {quantity!r}")
-        n_tokens = n_patches + (self.class_token_index is not None)
-        values = np.full(n_tokens, np.nan, np.float32)
-        # A step at a later position is at no token: it fills up a window.
-        at_token = self.order < n_tokens
-        values[self.order[at_token]] = getattr(self, quantity)[at_token]
-        return values
+        if self.components is None:
+            raise ValueError("expected a trace with components: ask scan_trace(components=True)")
+        return self._patches(self.components.scores)
 
 
 class ScanTrace(tuple[PathTrace, ...]):
@@ -93,31 +94,57 @@ class ScanTrace(tuple[PathTrace, ...]):
     __slots__ = ()
 
 
-def scan_trace(model: nn.Module, image: Tensor) -> ScanTrace:
+def scan_trace(
+    model: nn.Module,
+    image: Tensor,
+    *,
+    layers: Collection[str] | None = None,
+    paths: Collection[str] | None = None,
+    channels: Sequence[int] = (),
+    components: bool = False,
+) -> ScanTrace:
     """Follow every selective scan of ``model`` through one picture.
 
-    The model runs once, as a view: ``model`` is left as it was found, and several threads may trace
-    it at the same time.
+    The model runs once, as a view and as far as the last of ``layers``: ``model`` is left as it was
+    found, and several threads may trace it at the same time. No states are kept, and no layer's
+    tokens longer than its turn: beside the forward pass, memory grows with the tokens of one layer
+    and not with its states.
 
     Args:
         model: a model whose mixers have ``scan_inputs``; a causal view has its forward path only.
         image: one normalised picture, (1, c, H, W).
+        layers: the mixers to trace, of `scan_layers`; None for all.
+        paths: the paths to trace in these layers; None for all.
+        channels: single channels d, 0 … d-1, to trace beside all together: `PathTrace.channels`.
+        components: whether to find the principal components of the states, which costs several
+            times as much as all other numbers.
 
     Raises:
-        ExplanationError: the model has no scan (`why_no_scan` says why), or a state is not finite.
+        ExplanationError: the model has no scan (`why_no_scan` says why); there is no such layer,
+            path or channel; a state is not finite.
     """
     reason = why_no_scan(model)
     if reason is not None:
         raise ExplanationError(reason)
     check_picture(image)
+    known = scan_layers(model)
+    if layers is not None and (not layers or not set(layers) <= set(known)):
+        raise ExplanationError(f"layers must be some of {', '.join(known)}, got {list(layers)}")
     tokens = find_tokens(model)
-    calls = run_mixers(share_weights(model).eval(), image)
     traces: list[PathTrace] = []
-    with torch.inference_mode():
-        for index, call in enumerate(calls):
-            for inputs in call.scan_inputs():
+    met: set[str] = set()
+
+    def follow(call: MixerCall) -> None:
+        for inputs in call.scan_inputs():
+            met.add(inputs.path)
+            if paths is None or inputs.path in paths:
                 grid = inputs.grid or _grid_of(call.arguments[0], tokens)
-                traces += _path_traces(inputs, call.name, index, grid, tokens.class_token_index)
+                place = _Place(call.name, call.layer_index, grid, tokens.class_token_index)
+                traces.extend(_path_traces(inputs, place, channels, components))
+
+    visit_mixers(share_weights(model).eval(), image, follow, layers)
+    if paths is not None and (not paths or not set(paths) <= met):
+        raise ExplanationError(f"paths must be some of {', '.join(sorted(met))}, got {list(paths)}")
     return ScanTrace(traces)
 
 
@@ -127,14 +154,51 @@ def _grid_of(x: Tensor, tokens: TokenGrid) -> tuple[int, int]:
     return height, width
 
 
+class _Place(NamedTuple):
+    """Where in a model a scan is."""
+
+    layer: str
+    layer_index: int
+    grid: tuple[int, int]
+    class_token_index: int | None
+
+
 def _path_traces(
-    inputs: ScanInputs,
-    layer: str,
-    layer_index: int,
-    grid: tuple[int, int],
-    class_token_index: int | None,
+    inputs: ScanInputs, place: _Place, channels: Sequence[int], components: bool
 ) -> Iterator[PathTrace]:
     """The trace of one path; several where a mixer takes windows of the picture for a batch."""
+    n_channels = inputs.u.shape[1]
+    if not all(0 <= channel < n_channels for channel in channels):
+        raise ExplanationError(
+            f"channels of {place.layer} must be 0 to {n_channels - 1}, got {list(channels)}"
+        )
+    quantities = _quantities(inputs)
+    # The last state holds all that came before it. A half-life may be infinite: a step of zero.
+    if not quantities["state_norm"][:, -1].isfinite().all():
+        raise ExplanationError(
+            f"the {inputs.path} scan of {place.layer} reaches states that are infinite or not a "
+            "number: check the model's weights"
+        )
+    windows = len(inputs.u)
+    found = [None] * windows if not components else list(_components(inputs))
+    of_channels = {channel: _quantities(_one_channel(inputs, channel)) for channel in channels}
+    for i in range(windows):
+        whole = PathTrace(
+            **place._asdict(),
+            path=inputs.path if windows == 1 else f"{inputs.path}, window {i + 1} of {windows}",
+            order=inputs.order.numpy(force=True),
+            components=found[i],
+            **_of_window(quantities, i),
+        )
+        single = [
+            replace(whole, channel=channel, components=None, **_of_window(numbers, i))
+            for channel, numbers in of_channels.items()
+        ]
+        yield replace(whole, channels=tuple(single))
+
+
+def _quantities(inputs: ScanInputs) -> dict[str, Tensor]:
+    """The `units` of a path that it has, (b, l) each."""
     u, delta, A, B = (t.float() for t in (inputs.u, inputs.delta, inputs.A, inputs.B))
     quantities = {
         "delta": delta.mean(1),
@@ -143,22 +207,28 @@ def _path_traces(
         "write": (delta * u).norm(dim=1) * B.norm(dim=1),
         **scan_summary(inputs)._asdict(),
     }
-    # The last state holds all that came before it. A half-life may be infinite: a step of zero.
-    if not quantities["state_norm"][:, -1].isfinite().all():
-        raise ExplanationError(
-            f"the {inputs.path} scan of {layer} reaches states that are infinite or not a number: "
-            "check the model's weights"
-        )
-    order = inputs.order.numpy(force=True)
-    arrays = {name: values.float().numpy(force=True) for name, values in quantities.items()}
-    windows = len(inputs.u)
-    for i in range(windows):
-        yield PathTrace(
-            layer=layer,
-            layer_index=layer_index,
-            path=inputs.path if windows == 1 else f"{inputs.path}, window {i + 1} of {windows}",
-            order=order,
-            grid=grid,
-            class_token_index=class_token_index,
-            **{name: values[i] for name, values in arrays.items()},
-        )
+    if inputs.z is not None:
+        quantities["gate"] = F.silu(inputs.z.float()).abs().mean(1)
+    return quantities
+
+
+def _one_channel(inputs: ScanInputs, channel: int) -> ScanInputs:
+    """The same scan in one of its channels, which do not see each other."""
+    only = slice(channel, channel + 1)
+    return replace(
+        inputs,
+        u=inputs.u[:, only],
+        delta=inputs.delta[:, only],
+        A=inputs.A[only],
+        D=inputs.D[only],
+        z=None if inputs.z is None else inputs.z[:, only],
+    )
+
+
+def _of_window(quantities: dict[str, Tensor], index: int) -> dict[str, Any]:
+    return {name: t[index].float().numpy(force=True) for name, t in quantities.items()}
+
+
+def _components(inputs: ScanInputs) -> Iterator[Components]:
+    scores, explained = (t.float().numpy(force=True) for t in state_components(inputs))
+    return map(Components, scores, explained)

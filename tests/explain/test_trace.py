@@ -14,20 +14,23 @@ from timm.models.mambaout import MambaOut
 
 from mambaout import with_mixing
 from mambaout.errors import ExplanationError
-from mambaout.explain import PathTrace, scan_trace, why_no_scan
+from mambaout.explain import PathTrace, scan_layers, scan_trace, why_no_scan
+from mambaout.models.vmamba import VMamba
+from mambaout.ops import scan_states, state_components
 from tests.explain.guests import SIZE, busy_model, left_as_found, picture
 from tests.explain.guests import small_mambaout as mambaout
 from tests.explain.guests import small_vim as vim
 from tests.models.causality import redrawn
+from tests.ops.test_hidden_attention import LargestArray
 
-QUANTITIES = ("delta", "retention", "half_life", "state_norm", "write", "read")
+QUANTITIES = ("delta", "retention", "half_life", "state_norm", "write", "read", "gate")
 
 
 def follow(inputs):
-    """The six quantities from their definitions, one token after another, in float64."""
-    u, delta, A, B, C = (
+    """The quantities from their definitions, one token after another, in float64."""
+    u, delta, A, B, C, z = (
         t.double().numpy()
-        for t in (inputs.u[0], inputs.delta[0], inputs.A, inputs.B[0], inputs.C[0])
+        for t in (inputs.u[0], inputs.delta[0], inputs.A, inputs.B[0], inputs.C[0], inputs.z[0])
     )
     h = np.zeros(A.shape)
     rows = []
@@ -43,6 +46,7 @@ def follow(inputs):
                 np.linalg.norm(h),
                 np.linalg.norm(written),
                 np.linalg.norm(h @ C[:, t]),
+                abs(z[:, t] / (1 + np.exp(-z[:, t]))).mean(),
             )
         )
     return dict(zip(QUANTITIES, np.array(rows).T, strict=True))
@@ -193,7 +197,7 @@ def test_paths_that_skip_tokens_or_fill_up_windows_fit_on_the_grid():
 
 
 def test_every_quantity_has_a_unit():
-    arrays = {f.name for f in dataclasses.fields(PathTrace) if f.type == "np.ndarray"}
+    arrays = {f.name for f in dataclasses.fields(PathTrace) if "np.ndarray" in f.type}
     assert set(PathTrace.units) == arrays - {"order"} == set(QUANTITIES)
 
 
@@ -216,6 +220,106 @@ def test_families_on_maps_are_traced_on_the_grid_of_each_layer(name, paths):
         assert maps.shape[1:] == layer[0].grid
         assert np.nanmin(maps) >= 0
         assert np.isfinite(maps).any(axis=0).all()  # every token is on some path
+
+
+def test_some_layers_and_paths_are_those_of_the_whole_trace():
+    model = redrawn(vim())
+    whole = scan_trace(model, picture())
+    assert scan_layers(model) == tuple(f"layers.{i}.mixer" for i in range(3))
+    (got,) = scan_trace(model, picture(), layers=["layers.1.mixer"], paths=["backward"])
+    assert (got.layer_index, got.path) == (1, "backward")
+    np.testing.assert_array_equal(got.state_norm, whole[3].state_norm)
+    both = scan_trace(model, picture(), layers=scan_layers(model)[::2])
+    assert [t.layer_index for t in both] == [0, 0, 2, 2]
+
+
+def test_nothing_runs_after_the_last_layer_that_was_asked_for():
+    model = redrawn(vim())
+    ran = []
+    for block in model.layers:  # a view takes the hooks along
+        block.register_forward_hook(lambda block, *_: ran.append(block))
+    scan_trace(model, picture())
+    assert len(ran) == 3
+    ran.clear()
+    scan_trace(model, picture(), layers=["layers.1.mixer"])
+    assert len(ran) == 1
+
+
+def test_a_single_channel_is_a_scan_of_its_own():
+    model = redrawn(vim())
+    (_, inputs) = next(scans_of(model, picture()))
+    trace = scan_trace(model, picture(), layers=["layers.0.mixer"], channels=[5, 40])[0]
+    assert trace.channel is None
+    assert [t.channel for t in trace.channels] == [5, 40]
+    for got in trace.channels:
+        only = slice(got.channel, got.channel + 1)
+        alone = dataclasses.replace(
+            inputs,
+            u=inputs.u[:, only],
+            delta=inputs.delta[:, only],
+            A=inputs.A[only],
+            z=inputs.z[:, only],
+        )
+        assert (got.layer, got.path) == (trace.layer, trace.path)
+        for quantity, expected in follow(alone).items():
+            np.testing.assert_allclose(getattr(got, quantity), expected, rtol=1e-4, atol=1e-7)
+    # All channels together: means of steps, lengths of states.
+    every = scan_trace(model, picture(), layers=["layers.0.mixer"], channels=range(64))[0]
+    singles = every.channels
+    np.testing.assert_allclose(np.mean([t.delta for t in singles], 0), every.delta, rtol=1e-5)
+    length = np.sqrt(np.sum([t.state_norm**2 for t in singles], 0))
+    np.testing.assert_allclose(length, every.state_norm, rtol=1e-5)
+
+
+def test_components_are_those_of_all_states():
+    model = redrawn(vim())
+    assert scan_trace(model, picture())[0].components is None
+    trace = scan_trace(model, picture(), components=True)
+    for got, (_, inputs) in zip(trace, scans_of(model, picture()), strict=True):
+        h = scan_states(*(t.double() for t in (inputs.u, inputs.delta, inputs.A, inputs.B)))
+        h = h[0].transpose(0, 1).flatten(1).numpy()
+        u, s, _ = np.linalg.svd(h - h.mean(0), full_matrices=False)
+        scores = got.components.scores
+        assert scores.shape == (25, 3)
+        np.testing.assert_allclose(got.components.explained, s[:3] ** 2 / (s**2).sum(), rtol=1e-3)
+        np.testing.assert_allclose(abs(scores), abs(u[:, :3] * s[:3]), atol=1e-3 * s[0])
+        assert (scores.max(0) == abs(scores).max(0)).all()  # the sign that was promised
+        maps = got.components_on_grid()
+        assert maps.shape == (4, 6, 3)
+        position = 9  # before the class token
+        (step,) = np.nonzero(got.order == position)
+        np.testing.assert_array_equal(maps[1, 3], scores[step[0]])
+    with pytest.raises(ValueError, match="components=True"):
+        scan_trace(model, picture())[0].components_on_grid()
+
+
+def test_memory_grows_with_tokens_and_not_with_states(monkeypatch):
+    """33 x 33 tokens, 160 channels, 16 states: those of one path would take 11 MB."""
+    monkeypatch.setattr(state_components, "_BLOCK", 2**20)
+    model = redrawn(VMamba(depths=(1, 1), dims=(16, 16), d_state=16, ssm_ratio=10.0))
+    image = torch.randn(1, 3, 132, 132)
+    with torch.no_grad(), LargestArray() as forward:
+        model(image)
+    with LargestArray() as largest:
+        scan_trace(model, image)
+    assert forward.nbytes <= largest.nbytes <= 2 * forward.nbytes
+    states = 4 * 33 * 33 * 160 * 16
+    with LargestArray() as largest:
+        (got,) = scan_trace(
+            model, image, layers=scan_layers(model)[:1], paths=["column"], components=True
+        )
+    assert largest.nbytes <= max(4 * 2**20, 2 * forward.nbytes) < states
+    assert got.components.explained.min() > 0
+
+
+def test_a_family_without_a_gate_has_none_to_show():
+    for gate in (True, False):
+        model = redrawn(VMamba(depths=(1,), dims=8, d_state=2, gate=gate))
+        for got in scan_trace(model, picture()):
+            assert ("gate" in got.quantities) == gate
+            if not gate:
+                with pytest.raises(ValueError, match=r"one of delta, .*, read, got 'gate'"):
+                    got.on_grid("gate")
 
 
 def test_float64_is_traced_in_plain_torch():
@@ -271,6 +375,22 @@ def test_why_there_is_nothing_to_trace(model, words):
 def test_a_model_with_a_scan_has_no_excuse():
     assert why_no_scan(vim()) is None
     assert why_no_scan(with_mixing(vim(), "causal")) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": ["layers.9.mixer"]}, r"layers must be some of layers\.0\.mixer, .*, got"),
+        ({"layers": []}, "layers must be some of"),
+        ({"paths": ["sideways"]}, r"paths must be some of backward, forward, got \['sideways'\]"),
+        ({"paths": []}, "paths must be some of"),
+        ({"channels": [64]}, r"channels of layers\.0\.mixer must be 0 to 63, got \[64\]"),
+        ({"channels": [-1]}, "must be 0 to 63"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(options, words):
+    with pytest.raises(ExplanationError, match=words):
+        scan_trace(redrawn(vim()), picture(), **options)
 
 
 def test_what_cannot_be_traced_is_said():
