@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from app.pictures import open_picture
+from mambaout.pictures import open_picture
 
 _THUMBNAIL = (200, 140)  # twice the size it is shown at [px]
 

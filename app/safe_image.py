@@ -1,4 +1,4 @@
-"""The picture input of the page: `gradio.Image`, behind the gate of `app.pictures`."""
+"""The picture input of the page: `gradio.Image`, behind the gate of `mambaout.pictures`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from app.picture_errors import Rejected
-from app.pictures import read_picture
+from mambaout.pictures import read_picture
+from mambaout.pictures.errors import Rejected
 
 NOTES = "notes"
 ONLY_UPLOADS = "Please choose a picture from this device: addresses and embedded data are refused."

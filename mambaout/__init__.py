@@ -5,7 +5,7 @@ Importing registers the families with timm and does nothing else.
 
 from __future__ import annotations
 
-from mambaout import evaluation, explain, models, ops
+from mambaout import evaluation, explain, models, ops, pictures
 from mambaout.models import with_mixing, with_paths
 
-__all__ = ["evaluation", "explain", "models", "ops", "with_mixing", "with_paths"]
+__all__ = ["evaluation", "explain", "models", "ops", "pictures", "with_mixing", "with_paths"]

@@ -17,11 +17,11 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app.limits import local_hosts, middleware
-from app.picture_colour import ON_WHITE
-from app.pictures import FIRST_FRAME
 from app.safe_image import ONLY_UPLOADS, SafeImage, notes_of
-from tests.app import file_parts as make
-from tests.app.hostile import PICTURE, SAMPLES, SMALL
+from mambaout.pictures.colour import ON_WHITE
+from mambaout.pictures.gate import FIRST_FRAME
+from tests.pictures import file_parts as make
+from tests.pictures.hostile import PICTURE, SAMPLES, SMALL
 
 META = {"_type": "gradio.FileData"}
 as_the_page_runs = pytest.mark.filterwarnings("ignore")

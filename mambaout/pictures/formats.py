@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.picture_errors import Rejected
+from mambaout.pictures.errors import Rejected
 
 ACCEPTED: Final = {  # Pillow's name of the format: ours
     "JPEG": "JPEG",

@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from PIL import ImageFile, JpegImagePlugin
 
-from app.picture_errors import Rejected
+from mambaout.pictures.errors import Rejected
 
 MAX_JPEG_SCANS: Final = 100  # each is a pass over all pixels; a progressive photograph has 10
 MAX_DIRECTORY_NUMBERS: Final = 2**18  # offset and length of 130,000 strips or tiles
@@ -51,7 +51,7 @@ def disarm(data: bytes, kind: str, max_pixels: int) -> bytes:
 
     Args:
         data: the file.
-        kind: a key of ``app.picture_formats.ACCEPTED``.
+        kind: a key of ``mambaout.pictures.formats.ACCEPTED``.
         max_pixels: ceiling of one tile of a TIFF file, which is decoded whole.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from app.picture_errors import Rejected
+from mambaout.pictures.errors import Rejected
 
 ON_WHITE: Final = "See-through parts are shown on white."
 FROM_CMYK: Final = "Printing colours (CMYK) were converted without a colour profile."

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from app import pictures
-from app.picture_colour import FROM_CMYK, ON_WHITE
-from app.pictures import FIRST_FRAME, FIRST_PAGE, Rejected, open_picture, read_picture
 from mambaout.errors import MambaOutError
-from tests.app import file_parts as make
-from tests.app.hostile import BEYOND_LIMITS, PICTURE, SAMPLES, SMALL
+from mambaout.pictures import Rejected, open_picture, read_picture
+from mambaout.pictures import gate as pictures
+from mambaout.pictures.colour import FROM_CMYK, ON_WHITE
+from mambaout.pictures.gate import FIRST_FRAME, FIRST_PAGE
+from tests.pictures import file_parts as make
+from tests.pictures.hostile import BEYOND_LIMITS, PICTURE, SAMPLES, SMALL
 
 # The tests turn warnings into errors; the page runs without. Pillow warns of odd files it can read.
 as_the_page_runs = pytest.mark.filterwarnings("ignore")

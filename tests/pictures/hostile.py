@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tests.app import file_parts as make
+from tests.pictures import file_parts as make
 
 PICTURE = "picture"  # it opens; every other word is the code it is rejected with
 

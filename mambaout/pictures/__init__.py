@@ -1,0 +1,8 @@
+"""The gate between files of strangers and models: `open_picture`."""
+
+from __future__ import annotations
+
+from mambaout.pictures.errors import Rejected
+from mambaout.pictures.gate import OpenedPicture, open_picture, read_picture
+
+__all__ = ["OpenedPicture", "Rejected", "open_picture", "read_picture"]
