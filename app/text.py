@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.numbers import count, duration, megabytes, number, percent
-from mambaout.explain.cam import METHODS
+from mambaout.explain.cam_methods import METHODS
 from mambaout.models.catalogue import ModelCard
 
 TITLE = "MambaOut Live"

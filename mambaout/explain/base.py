@@ -25,6 +25,7 @@ class Explanation:
     layer: str  # the module whose output was explained
     class_index: int | None  # the class explained; None where the method knows no classes
     caveat: str = ""  # what a reader must know before believing the map
+    versus: int | None = None  # the class it was explained against; None where there was none
 
 
 def check_picture(image: Tensor) -> None:

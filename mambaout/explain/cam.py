@@ -13,97 +13,21 @@ This file decides what it is given and what is kept of its answer:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambaout.errors import ExplanationError
 from mambaout.explain.base import Explanation, check_picture, find_tokens, lay_out
+from mambaout.explain.cam_methods import METHODS, CamMethod
 from mambaout.models import TokenGrid, share_weights
 
-
-def _positive_part(values: np.ndarray) -> np.ndarray:
-    return values.clip(min=0)
-
-
-def _unchanged(values: np.ndarray) -> np.ndarray:
-    return values
-
-
-def _largest_positive(values: np.ndarray) -> np.ndarray:
-    return -values if -values.min() > values.max() else values
-
-
-@dataclass(frozen=True)
-class CamMethod:
-    """One way to a map: the class in pytorch-grad-cam, and how to read its numbers."""
-
-    title: str
-    library_class: str  # its name in `pytorch_grad_cam`
-    unit: str
-    finish: Callable[[np.ndarray], np.ndarray]  # the last step of the method's own formula
-    signed: bool
-    caveat: str
-    per_class: bool = True
-
-
-METHODS: dict[str, CamMethod] = {
-    # Selvaraju et al. 2017, arXiv:1610.02391, eq. 1 and 2.
-    "gradcam": CamMethod(
-        title="Grad-CAM",
-        library_class="GradCAM",
-        unit="logit, by gradients averaged over the grid",
-        finish=_positive_part,
-        signed=False,
-        caveat="Each channel has one weight for the whole picture, so a place may light up that "
-        "did not change the logit. Evidence against the class is left out.",
-    ),
-    # Draelos & Carin 2020, arXiv:2011.08891: the rectification is left to who draws it.
-    "hirescam": CamMethod(
-        title="HiResCAM",
-        library_class="HiResCAM",
-        unit="logit, to first order",
-        finish=_unchanged,
-        signed=True,
-        caveat="Exact where the logit is linear in this layer, a first-order estimate elsewhere.",
-    ),
-    # Chattopadhay et al. 2018, arXiv:1710.11063, eq. 10 and 19.
-    "gradcam++": CamMethod(
-        title="Grad-CAM++",
-        library_class="GradCAMPlusPlus",
-        unit="logit, by reweighted positive gradients summed over the grid",
-        finish=_positive_part,
-        signed=False,
-        caveat="Its weights are derived for an exponential of the logit and for activations that "
-        "are never negative. Here activations may be negative.",
-    ),
-    # Jiang et al. 2021, doi:10.1109/TIP.2021.3089943, eq. 6 to 8.
-    "layercam": CamMethod(
-        title="LayerCAM",
-        library_class="LayerCAM",
-        unit="logit, by positive gradients only",
-        finish=_positive_part,
-        signed=False,
-        caveat="Places where less of a feature would raise the logit are left out.",
-    ),
-    # Muhammad & Yeasin 2020, arXiv:2008.00299. Centred before the decomposition, as the package
-    # does; a principal direction has no sign of its own, so the larger end is made positive.
-    "eigencam": CamMethod(
-        title="EigenCAM",
-        library_class="EigenCAM",
-        unit="activation, along the first principal direction",
-        finish=_largest_positive,
-        signed=True,
-        caveat="The same for every class: it shows what varies most in this layer. "
-        "Which end is positive is a convention.",
-        per_class=False,
-    ),
-}
+_PIXELS = 2**19  # of the masked pictures that the model sees at a time: ten of 224 x 224
 
 
 def grad_cam(
@@ -112,6 +36,10 @@ def grad_cam(
     class_index: int | None = None,
     layer: str | None = None,
     method: str = "gradcam",
+    *,
+    versus: int | None = None,
+    max_masks: int = 64,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Which places of a picture speak for a class, seen from one layer of ``model``.
 
@@ -121,12 +49,22 @@ def grad_cam(
     LayerCAM relu(Σ_c relu(g) a). Where a target is the input of a token mixer, the map shows what
     that mixer makes of its tokens, without what passes it by on the residual path.
 
+    Gradient methods cost one forward pass and the way back to the layer. "scorecam" costs a forward
+    pass for each mask; its masks are the ``max_masks`` channels that vary most over the picture,
+    because a channel that is the same everywhere masks nothing, and 768 passes would take minutes.
+
     Args:
         model: a classifier whose family has said where it keeps its tokens (`token_grid`).
         image: one normalised picture, (1, c, H, W).
         class_index: the class to explain, 0 … num_classes-1; None for the model's first choice.
         layer: one of ``token_grid(model).targets``; None for its default.
         method: a key of `METHODS`.
+        versus: explain why the class rather than this one: the difference of their logits, in
+            place of the logit. For "finercam", None is the likeliest class but for the one
+            explained.
+        max_masks: for "scorecam", the number of channels tried, at least 1.
+        progress: for "scorecam", called with the number of masks tried and that of all; what it
+            raises ends the work.
 
     Returns:
         The map on the layer's token grid, the class token left out.
@@ -135,45 +73,80 @@ def grad_cam(
         ExplanationError: there is no such method, layer or class; the model's tokens are not on a
             grid; the map is zero everywhere or not finite. The text says which.
     """
-    chosen, tokens, layer = _checked(model, image, class_index, layer, method)
+    chosen, tokens, layer = _checked(model, image, class_index, layer, method, versus)
+    if max_masks < 1:
+        raise ExplanationError(f"max_masks must be at least 1, got {max_masks}")
     view = _frozen_view(model)
     target = view.get_submodule(layer)
     # Before the package's hooks, which then see what this one returns.
     target.register_forward_hook(lambda _module, _args, output: output.detach().requires_grad_())
-
-    def logit(logits: Tensor) -> Tensor:
-        return logits[logits.argmax() if class_index is None else class_index]
+    asked = _Asked(class_index, versus, chosen.contrast)
 
     # A caller may have switched gradients off for its own forward passes.
     with torch.inference_mode(False), torch.enable_grad():
         cam = _raw(chosen.library_class)(view, [target], reshape_transform=partial(lay_out, tokens))
+        cam.max_masks, cam.progress = max_masks, progress
         # Not `with cam:`, which prints an IndexError and goes on.
         try:
-            values = cam(image.detach(), [logit])[0]
-            first_choice = int(cam.outputs[0].argmax())
+            values = cam(image.detach(), [asked])[0]
         finally:
             cam.activations_and_grads.release()
-    if chosen.per_class:
-        class_index = first_choice if class_index is None else class_index
-    else:
-        class_index = None
+    caveat = chosen.caveat
+    if chosen.masks and cam.tried < cam.of_channels:
+        caveat += f" Tried were {cam.tried} of {cam.of_channels} channels, those that vary most."
     return Explanation(
-        values=_finished(values, chosen, layer, class_index),
-        unit=chosen.unit,
+        values=_finished(values, chosen, layer, asked),
+        unit=chosen.unit if asked.versus is None or chosen.contrast else f"Δ {chosen.unit}",
         signed=chosen.signed,
         method=method,
         layer=layer,
-        class_index=class_index,
-        caveat=chosen.caveat,
+        class_index=asked.class_index if chosen.per_class else None,
+        caveat=caveat,
+        versus=asked.versus,
     )
 
 
+class _Asked:
+    """What is explained, as pytorch-grad-cam asks for it: a number from one picture's logits.
+
+    What was left to the model is decided at the first call, which is on the picture itself.
+    """
+
+    def __init__(self, class_index: int | None, versus: int | None, contrast: bool) -> None:
+        self.class_index, self.versus, self.contrast = class_index, versus, contrast
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        if self.class_index is None:
+            others = logits.clone() if self.versus is None else _without(logits, self.versus)
+            self.class_index = int(others.argmax())
+        if self.versus is None and self.contrast:
+            self.versus = int(_without(logits, self.class_index).argmax())
+        logit = logits[self.class_index]
+        # Not the package's weights for several rivals: they are quotients of probabilities with
+        # 1e-9 added, and vanish where a single rival is less likely than that.
+        return logit if self.versus is None else logit - logits[self.versus]
+
+    def __str__(self) -> str:
+        rival = "" if self.versus is None else f" rather than class {self.versus}"
+        return f"class {self.class_index}{rival}"
+
+
+def _without(logits: Tensor, index: int) -> Tensor:
+    return logits.detach().index_fill(0, torch.tensor(index, device=logits.device), -torch.inf)
+
+
 def _checked(
-    model: nn.Module, image: Tensor, class_index: int | None, layer: str | None, method: str
+    model: nn.Module,
+    image: Tensor,
+    class_index: int | None,
+    layer: str | None,
+    method: str,
+    versus: int | None,
 ) -> tuple[CamMethod, TokenGrid, str]:
     """The method, the model's tokens and the layer's name, once all that was asked for exists."""
     if method not in METHODS:
         raise ExplanationError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    chosen = METHODS[method]
     tokens = find_tokens(model)
     layer = tokens.default_target if layer is None else layer
     if layer not in tokens.targets:
@@ -181,10 +154,19 @@ def _checked(
     classes: Any = model.num_classes
     if not classes:
         raise ExplanationError(f"{type(model).__name__} has no classifier: its num_classes is 0")
-    if class_index is not None and not 0 <= class_index < classes:
-        raise ExplanationError(f"class_index must be 0 to {classes - 1}, got {class_index}")
+    for name, index in (("class_index", class_index), ("versus", versus)):
+        if index is not None and not 0 <= index < classes:
+            raise ExplanationError(f"{name} must be 0 to {classes - 1}, got {index}")
+    if versus is not None and (versus == class_index or not chosen.per_class):
+        raise ExplanationError(
+            f"versus must be another class than the one explained, got {versus} for both"
+            if chosen.per_class
+            else f"{chosen.title} is the same for every class: it explains none against another"
+        )
+    if classes < 2 and (chosen.contrast or versus is not None):
+        raise ExplanationError("a class can be explained against another only where there are two")
     check_picture(image)
-    return METHODS[method], tokens, layer
+    return chosen, tokens, layer
 
 
 def _frozen_view(model: nn.Module) -> nn.Module:
@@ -231,17 +213,69 @@ class _Raw:
         return cam_per_target_layer
 
 
+class _BoundedMasks:
+    """Mixed into Score-CAM of pytorch-grad-cam: the channels' weights, some channels tried only.
+
+    The package makes all masked pictures at once (230 MB for 384 channels at 224 x 224 pixels),
+    tries every channel, and writes a progress bar to the standard error stream.
+    """
+
+    activations_and_grads: Any
+    model: nn.Module
+    outputs: Tensor
+    max_masks: int
+    progress: Callable[[int, int], None] | None
+    tried = of_channels = 0
+
+    def get_cam_weights(
+        self,
+        input_tensor: Tensor,
+        _target_layer: nn.Module,
+        targets: list[Callable[[Tensor], Tensor]],
+        activations: np.ndarray,
+        _gradients: None,
+    ) -> np.ndarray:
+        self.activations_and_grads.release()  # or it would keep those of every masked picture
+        [ask] = targets
+        ask(self.outputs[0])  # what is left to the model is decided on the picture as it is
+        maps = torch.from_numpy(activations)[0]
+        varied = maps.flatten(1).std(1, correction=0).argsort(descending=True, stable=True)
+        tried = varied[: self.max_masks].sort().values
+        self.tried, self.of_channels = len(tried), len(maps)
+        scores = torch.cat(list(self._scores(input_tensor, maps[tried], ask)))
+        weights = np.zeros((1, self.of_channels), np.float32)
+        weights[0, tried] = scores.softmax(0).numpy()
+        return weights
+
+    @torch.no_grad()
+    def _scores(
+        self, image: Tensor, maps: Tensor, ask: Callable[[Tensor], Tensor]
+    ) -> Iterator[Tensor]:
+        at_once = max(1, _PIXELS // (image.shape[2] * image.shape[3]))
+        for first in range(0, len(maps), at_once):
+            masks = F.interpolate(
+                maps[first : first + at_once, None].to(image),
+                image.shape[2:],
+                mode="bilinear",
+                align_corners=True,
+            )
+            least, most = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+            logits = self.model(image * (masks - least) / (most - least + 1e-8))
+            yield torch.stack([ask(of_one) for of_one in logits]).float().cpu()
+            if self.progress is not None:
+                self.progress(min(first + at_once, len(maps)), len(maps))
+
+
 @cache
 def _raw(library_class: str) -> Any:
     """A class of pytorch-grad-cam with `_Raw` mixed in."""
     import pytorch_grad_cam
 
-    return type(f"Raw{library_class}", (_Raw, getattr(pytorch_grad_cam, library_class)), {})
+    own = (_Raw, _BoundedMasks) if library_class == "ScoreCAM" else (_Raw,)
+    return type(f"Raw{library_class}", (*own, getattr(pytorch_grad_cam, library_class)), {})
 
 
-def _finished(
-    values: np.ndarray, method: CamMethod, layer: str, class_index: int | None
-) -> np.ndarray:
+def _finished(values: np.ndarray, method: CamMethod, layer: str, asked: _Asked) -> np.ndarray:
     """The map in float32, after the last step of its formula.
 
     Raises:
@@ -256,9 +290,9 @@ def _finished(
     if finished.any():
         return finished
     if values.any():
-        reason = f"every place counts against class {class_index}; hirescam shows evidence against"
+        reason = f"every place counts against {asked}; hirescam shows evidence against"
     elif method.per_class:
-        reason = f"no place of this layer changes the logit of class {class_index}"
+        reason = f"no place of this layer changes the logit of {asked}"
     else:
         reason = "all places of this layer are the same"
     raise ExplanationError(f"the {method.title} map of {layer} is zero everywhere: {reason}")

@@ -9,13 +9,15 @@ import pytest
 import pytorch_grad_cam
 import timm
 import torch
+import torch.nn.functional as F
 from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
 from torch import nn
 
 from mambaout import with_mixing
 from mambaout.errors import ExplanationError
 from mambaout.explain import grad_cam
-from mambaout.explain.cam import METHODS
+from mambaout.explain.cam_methods import METHODS
 from mambaout.models import token_grid
 from tests.explain.guests import FAMILIES, SIZE, busy_model, left_as_found, picture
 from tests.explain.guests import small_mambaout as mambaout
@@ -23,13 +25,16 @@ from tests.explain.guests import small_vim as vim
 from tests.models.causality import redrawn
 
 
-def tokens_and_gradients(model, image, class_index, block):
-    """What the tokens of a target hold, and the logit's gradient there, (h, w, c): no hooks."""
+def tokens_and_gradients(model, image, block, ask):
+    """What the tokens of a target hold, and the gradient of ``ask(logits)`` there, (h, w, c).
+
+    No hooks.
+    """
     if hasattr(model, "stages"):
         x = model.stages[: block + 1](model.stem(image))
         here = x.detach().requires_grad_()
         logits = model.forward_head(model.stages[block + 1 :](here))
-        (gradient,) = torch.autograd.grad(logits[0, class_index], here)
+        (gradient,) = torch.autograd.grad(ask(logits[0]), here)
         return here[0].detach(), gradient[0]
     x, (height, width) = model._tokens(image)
     for layer in model.layers[:block]:
@@ -39,14 +44,14 @@ def tokens_and_gradients(model, image, class_index, block):
     for layer in model.layers[block + 1 :]:
         y = layer(y)
     logits = model.forward_head(model.norm_f(y))
-    (gradient,) = torch.autograd.grad(logits[0, class_index], here)
+    (gradient,) = torch.autograd.grad(ask(logits[0]), here)
     patches = [i for i in range(height * width + 1) if i != model.class_token_index]
     return (t[0, patches].detach().view(height, width, -1) for t in (here, gradient))
 
 
 def expected_map(method, a, g):
     """The papers' formulas on activations and gradients (h, w, c)."""
-    if method == "gradcam":
+    if method in {"gradcam", "finercam"}:
         return (g.mean((0, 1)) * a).sum(-1).relu()
     if method == "hirescam":
         return (g * a).sum(-1)
@@ -62,12 +67,21 @@ def expected_map(method, a, g):
     return values * values.flatten()[values.abs().argmax()].sign()
 
 
-@pytest.mark.parametrize("method", METHODS)
+def rival_of(model, class_index):
+    logits = model(picture())[0]
+    logits[class_index] = -torch.inf
+    return logits.argmax().item()
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "scorecam"])
 @pytest.mark.parametrize(("family", "block"), [("mambaout", 1), ("vim", 2), ("vim", 0)])
 def test_the_map_is_that_of_the_formula(family, block, method):
     model = redrawn(FAMILIES[family]())
     layer = token_grid(model).targets[block]
-    tokens, gradients = tokens_and_gradients(model, picture(), 3, block)
+    rival = rival_of(model, 3) if method == "finercam" else None
+    tokens, gradients = tokens_and_gradients(
+        model, picture(), block, lambda z: z[3] if rival is None else z[3] - z[rival]
+    )
     expected = expected_map(method, tokens.double(), gradients.double()).numpy()
     assert expected.std() > 0.01 * abs(expected).max()
 
@@ -77,6 +91,7 @@ def test_the_map_is_that_of_the_formula(family, block, method):
     assert abs(got.values - expected).max() <= 2e-6 * abs(expected).max()
     assert (got.layer, got.method) == (layer, method)
     assert got.class_index == (3 if METHODS[method].per_class else None)
+    assert got.versus == rival
     assert got.signed or got.values.min() >= 0
 
 
@@ -103,6 +118,93 @@ def test_without_a_class_the_first_choice_is_explained(family):
     assert got.class_index == choice
     assert got.layer == token_grid(model).default_target
     np.testing.assert_array_equal(got.values, grad_cam(model, picture(), choice).values)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_class_against_another(family):
+    """To first order the difference of two logits is explained by the difference of two maps."""
+    model = redrawn(FAMILIES[family]())
+    apart = [grad_cam(model, picture(), k, method="hirescam").values for k in (3, 1)]
+    got = grad_cam(model, picture(), 3, method="hirescam", versus=1)
+    assert (got.class_index, got.versus, got.unit) == (3, 1, "Δ logit, to first order")
+    expected = apart[0] - apart[1]
+    np.testing.assert_allclose(got.values, expected, atol=1e-5 * abs(expected).max())
+    against = grad_cam(model, picture(), 1, method="hirescam", versus=3).values
+    np.testing.assert_allclose(against, -expected, atol=1e-5 * abs(expected).max())
+    first = grad_cam(model, picture(), None, method="finercam")
+    ranked = model(picture())[0].argsort(descending=True).tolist()
+    assert [first.class_index, first.versus] == ranked[:2]
+    other = grad_cam(model, picture(), None, method="hirescam", versus=ranked[0])
+    assert [other.class_index, other.versus] == ranked[1::-1]
+
+
+def test_a_contrast_is_the_package_s_where_the_rival_is_likely():
+    model = redrawn(mambaout())
+    with torch.no_grad():
+        model.head.fc.weight *= 0.1
+    grid = token_grid(model)
+    theirs = pytorch_grad_cam.FinerCAM(
+        model, [model.get_submodule(grid.default_target)], reshape_transform=grid.to_nchw
+    )
+    target = FinerWeightedTarget(3, [1], alpha=1)
+    stretched = theirs.forward(picture().requires_grad_(), [target])
+    theirs.base_cam.activations_and_grads.release()
+    ours = grad_cam(model, picture(), 3, method="finercam", versus=1).values
+    np.testing.assert_allclose(
+        scale_cam_image(scale_cam_image(ours[None], SIZE[::-1])), stretched, atol=1e-4
+    )
+    # Where it is not, theirs fades away, and the difference of the logits does not.
+    logits = torch.tensor([0.0, -40.0, 0.0, 1.0], dtype=torch.float64)
+    assert target(logits) < 1e-6 < logits[3] - logits[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_score_cam_is_the_package_s_when_no_channel_is_left_out(family, capsys):
+    model = redrawn(FAMILIES[family]())
+    grid = token_grid(model)
+    layers = [model.get_submodule(grid.default_target)]
+    theirs = pytorch_grad_cam.ScoreCAM(model, layers, reshape_transform=grid.to_nchw)
+    stretched = theirs(picture(), [lambda logits: logits[2]])
+    theirs.activations_and_grads.release()
+    assert capsys.readouterr().err  # their progress bar
+
+    steps = []
+    got = grad_cam(
+        model, picture(), 2, method="scorecam", progress=lambda *step: steps.append(step)
+    )
+    assert not capsys.readouterr().err
+    across = scale_cam_image(got.values[None], SIZE[::-1])
+    np.testing.assert_allclose(scale_cam_image(across), stretched, atol=1e-4)
+    channels = 24 if family == "mambaout" else 32
+    assert steps[-1] == (channels, channels)
+    assert "Tried" not in got.caveat
+
+
+def test_score_cam_tries_the_channels_that_vary_most():
+    model = redrawn(mambaout())
+    some = grad_cam(model, picture(), 2, method="scorecam", max_masks=5)
+    assert "Tried were 5 of 24 channels" in some.caveat
+    with torch.no_grad():
+        maps = model.stages[1](model.stages[0](model.stem(picture())))[0].permute(2, 0, 1)
+        kept = maps.flatten(1).std(1).topk(5).indices
+        masks = F.interpolate(maps[kept, None], SIZE, mode="bilinear", align_corners=True)
+        least, most = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+        scores = model(picture() * (masks - least) / (most - least))[:, 2]
+        expected = torch.einsum("k,khw->hw", scores.softmax(0), maps[kept]).relu()
+    assert expected.max() > 0
+    np.testing.assert_allclose(some.values, expected, atol=1e-4 * expected.max())
+
+
+def test_score_cam_can_be_stopped():
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        raise Stopped
+
+    model = busy_model("vim")
+    with left_as_found(model, Stopped):
+        grad_cam(model, picture(), 1, method="scorecam", progress=stop)
 
 
 class PooledLinear(nn.Module):
@@ -245,6 +347,10 @@ def test_half_precision_gives_nearly_the_same_map():
         ({"layer": "stages.9"}, r"layer must be one of stages\.0, .*got 'stages\.9'"),
         ({"class_index": 5}, "class_index must be 0 to 4, got 5"),
         ({"class_index": -1}, "class_index must be 0 to 4, got -1"),
+        ({"versus": 5}, "versus must be 0 to 4, got 5"),
+        ({"versus": 1}, "versus must be another class than the one explained"),
+        ({"versus": 2, "method": "eigencam"}, "EigenCAM is the same for every class"),
+        ({"max_masks": 0, "method": "scorecam"}, "max_masks must be at least 1, got 0"),
         ({"image": torch.zeros(2, 3, *SIZE)}, r"one picture \(1, c, H, W\), got shape \(2, 3,"),
         ({"image": torch.full((1, 3, *SIZE), torch.nan)}, "the picture holds values"),
         (
