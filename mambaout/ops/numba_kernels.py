@@ -1,10 +1,11 @@
 """The fused selective scan for CPUs: forward with optional states, and an analytic backward.
 
-A block of ``lanes`` channels is the vector; its (n, lanes) state stays in the first-level cache
-while the tokens go by. exp(ΔA) is never written to memory. Jobs are (path, picture, block) triples;
-a kernel runs jobs ``first`` to ``last``, so that threads can share them, and releases the GIL.
+A tile of channels goes through all tokens of one path of one picture, its (n, tile) state in the
+first-level cache. exp(ΔA) is never written to memory. Jobs are (path, picture, tile) triples; a
+kernel runs jobs ``first`` to ``last``, so that threads can share them, and releases the GIL.
 
-Arrays: u, step, out (k, b, l, d); A2 = A·log2(e) (k, n, d); B, C (k, b, l, n); D, bias (k, d).
+Arrays: u, step, z, out (k, b, l, d); A (k, d, n); B, C (k, b, l, n); D, bias (k, d). Where d is the
+last axis its stride is 1; all other strides are free. ``z`` is looked at only if ``gated``.
 """
 
 from __future__ import annotations
@@ -15,193 +16,210 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from mambaout.ops.numba_math import FASTMATH, LN2, ZERO, exp2, sigmoid, softplus
-
-CHUNK = (
-    32  # tokens whose states the backward keeps at a time; 32·16·64 floats fit the 2nd-level cache
+from mambaout.ops.numba_math import (
+    LN2,
+    LOG2E,
+    ONE,
+    ZERO,
+    exp2,
+    sigmoid,
+    silu,
+    softplus,
+    softplus_and_slope,
 )
+from mambaout.ops.numba_vector import load, prefetch, splat, store, total
+
+CHUNK = 16  # tokens whose states the backward keeps at a time, in the second-level cache
+_AHEAD = 8  # tokens before its turn that a row of memory is asked for
+
+
+def array(axes: int) -> Any:
+    """The type of a float32 array with free strides: one compiled kernel serves all layouts."""
+    return nb.types.Array(nb.float32, axes, "A")
+
+
+_WHOLE, _FLAG = nb.intp, nb.boolean
+_FLAGS = nb.types.Array(nb.boolean, 1, "C")
+
+
+@nb.njit(error_model="numpy")
+def scale_rates(a, A):
+    """a (n, d) = A (d, n) · log2(e), because exp(x) = 2^(x log2 e)."""
+    for j in range(A.shape[0]):
+        for n in range(A.shape[1]):
+            a[n, j] = A[j, n] * LOG2E
 
 
 @cache
 def forward_kernel(lanes: int) -> Any:
-    """The forward kernel for blocks of exactly ``lanes`` channels (a compile-time constant)."""
+    """The forward kernel for vectors of ``lanes`` channels, a power of two that divides the tile.
 
-    @nb.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", cache=True)
-    def forward(first, last, u, step, A2, B, C, D, bias, reverse, raw, out, states, keep_states):
+    ``kept`` (k, b, l // every, n, d) takes the state after every ``every`` tokens of a path, in the
+    order of memory; ``every`` = 0 keeps none.
+    """
+    signature = nb.void(
+        _WHOLE, _WHOLE, _WHOLE, array(4), array(4), array(3), array(4), array(4), array(2),
+        array(2), _FLAGS, _FLAG, array(4), _FLAG, array(4), array(5), _WHOLE,
+    )  # fmt: skip
+
+    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    def forward(
+        first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, out, kept, every
+    ):
         _, b, length, d = u.shape
-        n_state = A2.shape[1]
-        blocks = d // lanes
-        h = np.empty((n_state, lanes), np.float32)
-        a = np.empty((n_state, lanes), np.float32)
-        delta = np.empty(lanes, np.float32)
-        du = np.empty(lanes, np.float32)
-        y = np.empty(lanes, np.float32)
+        n_state = A.shape[2]
+        tiles = d // tile
+        h = np.empty((n_state, tile), np.float32)
+        a = np.empty((n_state, tile), np.float32)
         for job in range(first, last):
-            k = job // (b * blocks)
-            i = job // blocks % b
-            d0 = job % blocks * lanes
+            k = job // (b * tiles)
+            i = job // tiles % b
+            d0 = job % tiles * tile
             h[:] = ZERO
-            a[:] = A2[k, :, d0 : d0 + lanes]
-            skip = D[k, d0 : d0 + lanes]
-            shift = bias[k, d0 : d0 + lanes]
+            scale_rates(a, A[k, d0 : d0 + tile])
             for s in range(length):
                 t = length - 1 - s if reverse[k] else s
-                u_t = u[k, i, t, d0 : d0 + lanes]
-                step_t = step[k, i, t, d0 : d0 + lanes]
-                if raw:
-                    for j in range(lanes):
-                        delta[j] = softplus(step_t[j] + shift[j])
-                else:
-                    for j in range(lanes):
-                        delta[j] = step_t[j] + shift[j]
-                for j in range(lanes):
-                    du[j] = delta[j] * u_t[j]
-                    y[j] = skip[j] * u_t[j]
-                for n in range(n_state):
-                    b_n = B[k, i, t, n]
-                    c_n = C[k, i, t, n]
-                    h_n = h[n]
-                    a_n = a[n]
-                    for j in range(lanes):
-                        new = exp2(delta[j] * a_n[j]) * h_n[j] + du[j] * b_n
-                        h_n[j] = new
-                        y[j] += c_n * new
-                out_t = out[k, i, t, d0 : d0 + lanes]
-                for j in range(lanes):
-                    out_t[j] = y[j]
-                if keep_states:
-                    states[k, i, t, :, d0 : d0 + lanes] = h
+                soon = max(t - _AHEAD, 0) if reverse[k] else min(t + _AHEAD, length - 1)
+                for j in range(0, tile, lanes):
+                    prefetch(u, (k, i, soon, d0 + j), lanes)
+                    prefetch(step, (k, i, soon, d0 + j), lanes)
+                    x = load(u, (k, i, t, d0 + j), lanes)
+                    delta = load(step, (k, i, t, d0 + j), lanes) + load(bias, (k, d0 + j), lanes)
+                    if raw:
+                        delta = softplus(delta)
+                    drive = delta * x
+                    y = load(D, (k, d0 + j), lanes) * x
+                    for n in range(n_state):
+                        decayed = exp2(delta * load(a, (n, j), lanes)) * load(h, (n, j), lanes)
+                        new = decayed + drive * B[k, i, t, n]
+                        store(h, (n, j), new)
+                        y += new * C[k, i, t, n]
+                    if gated:
+                        y *= silu(load(z, (k, i, t, d0 + j), lanes))
+                    store(out, (k, i, t, d0 + j), y)
+                if every and (s + 1) % every == 0:
+                    c = s // every
+                    c = kept.shape[2] - 1 - c if reverse[k] else c
+                    kept[k, i, c, :, d0 : d0 + tile] = h
 
     return forward
 
 
 @cache
 def backward_kernel(lanes: int) -> Any:
-    """The backward kernel for blocks of exactly ``lanes`` channels.
+    """The backward kernel for vectors of ``lanes`` channels.
 
-    It runs forward once to note the state at each chunk's start, then takes the chunks from the
-    last to the first: recompute the states inside, then walk back through them with
+    It takes the chunks of tokens from a path's last to its first: recomputes the states inside from
+    the one that the forward kernel kept, then walks back through them with
     g_t = C_t dy_t + exp(Δ_{t+1} A) g_{t+1}, the gradient of h_t.
     """
+    signature = nb.void(
+        _WHOLE, _WHOLE, _WHOLE, array(4), array(4), array(3), array(4), array(4), array(2),
+        array(2), _FLAGS, _FLAG, array(4), _FLAG, array(5), array(4), array(4), array(4), array(4),
+        array(4), array(5), array(5), array(3), _FLAG,
+    )  # fmt: skip
 
-    @nb.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", cache=True)
+    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
     def backward(
-        first, last, u, step, A2, B, C, D, bias, reverse, raw, dout,
-        du_out, dstep, dA, dB, dC, dD,
+        first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, kept,
+        dout, du, dstep, dz, dA, dB, dC, dD, weights,
     ):  # fmt: skip
-        # dA (b, k, n, d) and dD (b, k, d) per picture, dB and dC (blocks, k, b, l, n) per block:
-        # partial sums, so that no two jobs write to one place.
+        # dA (b, k, n, d) and dD (b, k, d) per picture, dB and dC (tiles, k, b, l, n) per tile:
+        # partial sums, so that no two jobs write to one place. dA only where ``weights`` says so.
         _, b, length, d = u.shape
-        n_state = A2.shape[1]
-        blocks = d // lanes
+        n_state = A.shape[2]
+        tiles = d // tile
         chunks = (length + CHUNK - 1) // CHUNK
-        a = np.empty((n_state, lanes), np.float32)
-        h = np.empty((n_state, lanes), np.float32)
-        g = np.empty((n_state, lanes), np.float32)
-        grad_a = np.empty((n_state, lanes), np.float32)
-        grad_skip = np.empty(lanes, np.float32)
-        starts = np.empty((chunks, n_state, lanes), np.float32)
-        before = np.empty((CHUNK, n_state, lanes), np.float32)  # h_{t-1}
-        decay = np.empty((CHUNK, n_state, lanes), np.float32)  # exp(Δ_t A)
-        delta = np.empty((CHUNK, lanes), np.float32)
-        du = np.empty(lanes, np.float32)
-        to_delta = np.empty(lanes, np.float32)
-        to_du = np.empty(lanes, np.float32)
+        a = np.empty((n_state, tile), np.float32)
+        g = np.empty((n_state, tile), np.float32)
+        grad_a = np.empty((n_state, tile), np.float32)
+        grad_skip = np.empty(tile, np.float32)
+        h = np.empty((CHUNK + 1, n_state, tile), np.float32)  # row 0 is the state before the chunk
+        decay = np.empty((CHUNK, n_state, tile), np.float32)  # exp(Δ_t A)
+        deltas = np.empty((CHUNK, tile), np.float32)
+        slopes = np.empty((CHUNK, tile), np.float32)  # dΔ/dstep
         for job in range(first, last):
-            k = job // (b * blocks)
-            i = job // blocks % b
-            block = job % blocks
-            d0 = block * lanes
-            h[:] = ZERO
+            k = job // (b * tiles)
+            i = job // tiles % b
+            part = job % tiles
+            d0 = part * tile
             g[:] = ZERO
             grad_a[:] = ZERO
             grad_skip[:] = ZERO
-            a[:] = A2[k, :, d0 : d0 + lanes]
-            skip = D[k, d0 : d0 + lanes]
-            shift = bias[k, d0 : d0 + lanes]
-            for pass_ in range(chunks + chunks):
-                # The first `chunks` passes run forward, the others backward through the chunks;
-                # the last chunk's forward pass is left to its backward one.
-                forward_only = pass_ < chunks
-                c = pass_ if forward_only else 2 * chunks - 1 - pass_
-                if forward_only:
-                    starts[c] = h
-                    if c == chunks - 1:
-                        continue
+            scale_rates(a, A[k, d0 : d0 + tile])
+            for c in range(chunks - 1, -1, -1):
+                if c == 0:
+                    h[0] = ZERO
                 else:
-                    h[:] = starts[c]
+                    before = kept.shape[2] - c if reverse[k] else c - 1
+                    h[0] = kept[k, i, before, :, d0 : d0 + tile]
                 s0 = c * CHUNK
                 s1 = min(length, s0 + CHUNK)
                 for s in range(s0, s1):
                     t = length - 1 - s if reverse[k] else s
                     q = s - s0
-                    u_t = u[k, i, t, d0 : d0 + lanes]
-                    step_t = step[k, i, t, d0 : d0 + lanes]
-                    delta_t = delta[q]
-                    if raw:
-                        for j in range(lanes):
-                            delta_t[j] = softplus(step_t[j] + shift[j])
-                    else:
-                        for j in range(lanes):
-                            delta_t[j] = step_t[j] + shift[j]
-                    for j in range(lanes):
-                        du[j] = delta_t[j] * u_t[j]
-                    for n in range(n_state):
-                        b_n = B[k, i, t, n]
-                        h_n = h[n]
-                        a_n = a[n]
-                        before_n = before[q, n]
-                        decay_n = decay[q, n]
-                        for j in range(lanes):
-                            e = exp2(delta_t[j] * a_n[j])
-                            decay_n[j] = e
-                            before_n[j] = h_n[j]
-                            h_n[j] = e * h_n[j] + du[j] * b_n
-                if forward_only:
-                    continue
+                    soon = s - CHUNK if c > 0 else s
+                    soon = length - 1 - soon if reverse[k] else soon
+                    for j in range(0, tile, lanes):
+                        prefetch(u, (k, i, soon, d0 + j), lanes)
+                        prefetch(step, (k, i, soon, d0 + j), lanes)
+                        prefetch(dout, (k, i, t, d0 + j), lanes)
+                        delta = load(step, (k, i, t, d0 + j), lanes)
+                        delta += load(bias, (k, d0 + j), lanes)
+                        if raw:
+                            delta, slope = softplus_and_slope(delta)
+                            store(slopes, (q, j), slope)
+                        store(deltas, (q, j), delta)
+                        drive = delta * load(u, (k, i, t, d0 + j), lanes)
+                        for n in range(n_state):
+                            e = exp2(delta * load(a, (n, j), lanes))
+                            store(decay, (q, n, j), e)
+                            new = e * load(h, (q, n, j), lanes) + drive * B[k, i, t, n]
+                            store(h, (q + 1, n, j), new)
                 for s in range(s1 - 1, s0 - 1, -1):
                     t = length - 1 - s if reverse[k] else s
                     q = s - s0
-                    u_t = u[k, i, t, d0 : d0 + lanes]
-                    dy = dout[k, i, t, d0 : d0 + lanes]
-                    delta_t = delta[q]
-                    for j in range(lanes):
-                        du[j] = delta_t[j] * u_t[j]
-                        grad_skip[j] += dy[j] * u_t[j]
-                        to_delta[j] = ZERO
-                        to_du[j] = ZERO
-                    for n in range(n_state):
-                        b_n = B[k, i, t, n]
-                        c_n = C[k, i, t, n]
-                        a_n = a[n]
-                        g_n = g[n]
-                        grad_a_n = grad_a[n]
-                        before_n = before[q, n]
-                        decay_n = decay[q, n]
-                        sum_b = ZERO
-                        sum_c = ZERO
-                        for j in range(lanes):
-                            g_t = g_n[j] + c_n * dy[j]
-                            decayed = decay_n[j] * before_n[j]
-                            to_exponent = g_t * decayed
-                            grad_a_n[j] += to_exponent * delta_t[j]
-                            to_delta[j] += to_exponent * a_n[j]
-                            to_du[j] += g_t * b_n
-                            sum_b += g_t * du[j]
-                            sum_c += dy[j] * (decayed + du[j] * b_n)
-                            g_n[j] = g_t * decay_n[j]
-                        dB[block, k, i, t, n] = sum_b
-                        dC[block, k, i, t, n] = sum_c
-                    du_t = du_out[k, i, t, d0 : d0 + lanes]
-                    dstep_t = dstep[k, i, t, d0 : d0 + lanes]
-                    step_t = step[k, i, t, d0 : d0 + lanes]
-                    for j in range(lanes):
-                        du_t[j] = to_du[j] * delta_t[j] + dy[j] * skip[j]
-                        dstep_t[j] = to_delta[j] * LN2 + to_du[j] * u_t[j]
-                    if raw:
-                        for j in range(lanes):
-                            dstep_t[j] *= sigmoid(step_t[j] + shift[j])
-            dA[i, k, :, d0 : d0 + lanes] = grad_a
-            dD[i, k, d0 : d0 + lanes] = grad_skip
+                    dB[part, k, i, t, :] = ZERO
+                    dC[part, k, i, t, :] = ZERO
+                    for j in range(0, tile, lanes):
+                        x = load(u, (k, i, t, d0 + j), lanes)
+                        dy = load(dout, (k, i, t, d0 + j), lanes)
+                        skip = load(D, (k, d0 + j), lanes)
+                        y = skip * x
+                        if gated:
+                            ungated = dy
+                            gate = load(z, (k, i, t, d0 + j), lanes)
+                            open_ = sigmoid(gate)
+                            dy *= gate * open_
+                        delta = load(deltas, (q, j), lanes)
+                        drive = delta * x
+                        store(grad_skip, (j,), load(grad_skip, (j,), lanes) + dy * x)
+                        to_delta = splat(ZERO, lanes)
+                        to_drive = splat(ZERO, lanes)
+                        for n in range(n_state):
+                            g_t = load(g, (n, j), lanes) + dy * C[k, i, t, n]
+                            carried = g_t * load(decay, (q, n, j), lanes)
+                            store(g, (n, j), carried)
+                            to_exponent = carried * load(h, (q, n, j), lanes)
+                            if weights:
+                                so_far = load(grad_a, (n, j), lanes)
+                                store(grad_a, (n, j), so_far + to_exponent * delta)
+                            to_delta += to_exponent * load(a, (n, j), lanes)
+                            to_drive += g_t * B[k, i, t, n]
+                            dB[part, k, i, t, n] += total(g_t * drive)
+                            h_t = load(h, (q + 1, n, j), lanes)
+                            dC[part, k, i, t, n] += total(dy * h_t)
+                            y += h_t * C[k, i, t, n]
+                        if gated:
+                            # d SiLU(z) / dz = open (1 + z (1 - open)), open the sigmoid of z
+                            slope = open_ * (gate * (ONE - open_) + ONE)
+                            store(dz, (k, i, t, d0 + j), ungated * y * slope)
+                        store(du, (k, i, t, d0 + j), to_drive * delta + dy * skip)
+                        to_step = to_delta * LN2 + to_drive * x
+                        if raw:
+                            to_step *= load(slopes, (q, j), lanes)
+                        store(dstep, (k, i, t, d0 + j), to_step)
+            dA[i, k, :, d0 : d0 + tile] = grad_a
+            dD[i, k, d0 : d0 + tile] = grad_skip
 
     return backward

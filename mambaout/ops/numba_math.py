@@ -1,21 +1,16 @@
-"""exp2, softplus and sigmoid that LLVM vectorises without a vector maths library.
+"""exp2, softplus, sigmoid and SiLU of vectors of lanes, without a vector maths library.
 
 Numba calls the scalar `expf` where Intel's SVML is missing, which is everywhere but on Intel's own
-channel. A polynomial and an exponent built from bits vectorise on any processor.
+channel. A polynomial and an exponent built from bits take a few instructions on any processor.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba as nb
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-# NaN stays NaN: "nnan" would let the compiler assume it away, and a broken model look healthy.
-FASTMATH = {"nsz", "contract", "arcp", "afn", "reassoc"}
+from mambaout.ops.numba_vector import at_least, magnitude, positive, split_exponent
+
 LOG2E = np.float32(1.4426950408889634)
 LN2 = np.float32(0.6931471805599453)
 ONE = np.float32(1.0)
@@ -29,49 +24,46 @@ _E1, _E2, _E3, _E4, _E5 = (
 _L0, _L1, _L2, _L3, _L4 = (
     np.float32(c) for c in (2.0, 0.666663146, 0.400249121, 0.279605713, 0.28178498)
 )
-_HALF, _TWO, _LOWEST = np.float32(0.5), np.float32(2.0), np.float32(-126.0)
+_TWO, _LOWEST, _MINUS_LOG2E = np.float32(2.0), np.float32(-126.0), -LOG2E
 
 
-@intrinsic
-def _floor(typingctx: Any, x: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        floor = builder.module.declare_intrinsic("llvm.floor", [ir.FloatType()])
-        return builder.call(floor, args)
-
-    return types.float32(types.float32), codegen
-
-
-@intrinsic
-def _power_of_two(typingctx: Any, k: Any) -> Any:
-    """2^k for a whole number k in [-126, 127], by writing the exponent field of a float32."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        int32 = ir.IntType(32)
-        exponent = builder.add(builder.fptosi(args[0], int32), ir.Constant(int32, 127))
-        return builder.bitcast(builder.shl(exponent, ir.Constant(int32, 23)), ir.FloatType())
-
-    return types.float32(types.float32), codegen
-
-
-@nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
+@nb.njit(error_model="numpy")
 def exp2(x):
     """2^x for x <= 127; below 2^-126 it stays at 2^-126, which no float32 sum notices."""
-    x = max(x, _LOWEST)
-    k = _floor(x + _HALF)
-    f = x - k
-    p = ((((_E5 * f + _E4) * f + _E3) * f + _E2) * f + _E1) * f + ONE
-    return p * _power_of_two(k)
+    f, power = split_exponent(at_least(x, _LOWEST))
+    return (((((f * _E5 + _E4) * f + _E3) * f + _E2) * f + _E1) * f + ONE) * power
 
 
-@nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
+@nb.njit(error_model="numpy")
 def softplus(x):
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(e) = 2 atanh(e / (2 + e))."""
-    e = exp2(-abs(x) * LOG2E)
-    s = e / (_TWO + e)
+    """log(1 + e^x) = max(x, 0) + log1p(e), with e = e^-|x| and log1p(e) = 2 atanh(e / (2 + e))."""
+    e = exp2(magnitude(x) * _MINUS_LOG2E)
+    return at_least(x, ZERO) + _twice_atanh(e / (e + _TWO))
+
+
+@nb.njit(error_model="numpy")
+def softplus_and_slope(x):
+    """log(1 + e^x) and its derivative, the sigmoid, from one exponential and one division."""
+    e = exp2(magnitude(x) * _MINUS_LOG2E)
+    one, two = e + ONE, e + _TWO
+    both = ONE / (one * two)
+    return at_least(x, ZERO) + _twice_atanh(e * one * both), positive(x, ONE, e) * two * both
+
+
+@nb.njit(error_model="numpy")
+def _twice_atanh(s):
     q = s * s
-    return max(x, ZERO) + ((((_L4 * q + _L3) * q + _L2) * q + _L1) * q + _L0) * s
+    return ((((q * _L4 + _L3) * q + _L2) * q + _L1) * q + _L0) * s
 
 
-@nb.njit(fastmath=FASTMATH, inline="always", error_model="numpy")
+@nb.njit(error_model="numpy")
 def sigmoid(x):
-    return ONE / (ONE + exp2(-x * LOG2E))
+    """1 / (1 + e^-x)."""
+    e = exp2(magnitude(x) * _MINUS_LOG2E)
+    return positive(x, ONE, e) / (e + ONE)
+
+
+@nb.njit(error_model="numpy")
+def silu(x):
+    """x / (1 + e^-x)."""
+    return x * sigmoid(x)

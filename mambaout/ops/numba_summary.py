@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numba as nb
 import numpy as np
 
-from mambaout.ops.numba_math import FASTMATH, ZERO, exp2
+from mambaout.ops.numba_kernels import array, scale_rates
+from mambaout.ops.numba_math import ZERO, exp2
+from mambaout.ops.numba_vector import load, splat, store, total
 
 
-@nb.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", cache=True)
-def summarise(u, step, A2, B, C, retention, state_norm, read):  # type: ignore[no-untyped-def]
-    """One path of one picture; all channels are the vector.
+@cache
+def summary_kernel(lanes: int) -> Any:
+    """The kernel for vectors of ``lanes`` channels; jobs are (picture, tile of channels) pairs.
 
-    Arrays: u, step (l, d); A2 = A·log2(e) (n, d); B, C (l, n). Results, (l,), are written into the
-    last three.
+    Arrays: u, step (b, l, d); A (d, n); B, C (b, l, n). ``sums`` (tiles, 3, b, l) takes
+    each tile's sums of exp(Δ_t A), of h_t² and of (C_t h_t)².
     """
-    length, d = u.shape
-    n_state = A2.shape[0]
-    h = np.zeros((n_state, d), np.float32)
-    du = np.empty(d, np.float32)
-    y = np.empty(d, np.float32)
-    for t in range(length):
-        delta = step[t]
-        u_t = u[t]
-        for j in range(d):
-            du[j] = delta[j] * u_t[j]
-            y[j] = ZERO
-        kept = ZERO
-        square = ZERO
-        for n in range(n_state):
-            b_n = B[t, n]
-            c_n = C[t, n]
-            a_n = A2[n]
-            h_n = h[n]
-            for j in range(d):
-                decay = exp2(delta[j] * a_n[j])
-                new = decay * h_n[j] + du[j] * b_n
-                h_n[j] = new
-                y[j] += c_n * new
-                kept += decay
-                square += new * new
-        read_square = ZERO
-        for j in range(d):
-            read_square += y[j] * y[j]
-        retention[t] = kept / np.float32(n_state * d)
-        state_norm[t] = np.sqrt(square)
-        read[t] = np.sqrt(read_square)
+    signature = nb.void(
+        nb.intp, nb.intp, nb.intp, array(3), array(3), array(2), array(3), array(3), array(4)
+    )
+
+    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    def summarise(first, last, tile, u, step, A, B, C, sums):
+        _, length, d = u.shape
+        n_state = A.shape[1]
+        tiles = d // tile
+        h = np.empty((n_state, tile), np.float32)
+        a = np.empty((n_state, tile), np.float32)
+        for job in range(first, last):
+            i = job // tiles
+            part = job % tiles
+            d0 = part * tile
+            h[:] = ZERO
+            scale_rates(a, A[d0 : d0 + tile])
+            for t in range(length):
+                kept = splat(ZERO, lanes)
+                square = splat(ZERO, lanes)
+                read = splat(ZERO, lanes)
+                for j in range(0, tile, lanes):
+                    delta = load(step, (i, t, d0 + j), lanes)
+                    drive = delta * load(u, (i, t, d0 + j), lanes)
+                    y = splat(ZERO, lanes)
+                    for n in range(n_state):
+                        decay = exp2(delta * load(a, (n, j), lanes))
+                        new = decay * load(h, (n, j), lanes) + drive * B[i, t, n]
+                        store(h, (n, j), new)
+                        kept += decay
+                        square += new * new
+                        y += new * C[i, t, n]
+                    read += y * y
+                sums[part, 0, i, t] = total(kept)
+                sums[part, 1, i, t] = total(square)
+                sums[part, 2, i, t] = total(read)
+
+    return summarise

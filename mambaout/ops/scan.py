@@ -66,25 +66,30 @@ def selective_scan(
     B, C = grouped(B, u), grouped(C, u)
     # B and C may come in different groupings; the finer one serves both.
     groups = max(B.shape[1], C.shape[1])
-    B = B.repeat_interleave(groups // B.shape[1], dim=1)
-    C = C.repeat_interleave(groups // C.shape[1], dim=1)
-    b, d, length = u.shape
+    B, C = (
+        t if t.shape[1] == groups else t.repeat_interleave(groups // t.shape[1], dim=1)
+        for t in (B, C)
+    )
+    d = u.shape[1]
 
-    def paths(t: Tensor) -> Tensor:  # (b, d, l) -> (g, b, l, d/g)
-        return t.reshape(b, groups, d // groups, length).permute(1, 0, 3, 2)
+    def by_path(t: Tensor) -> Tensor:  # (b, d, l) -> (g, b, l, d/g), a view
+        paths: Tensor = t.unflatten(1, (groups, d // groups)).permute(1, 0, 3, 2)
+        return paths
 
     zero = u.new_zeros(d, dtype=torch.promote_types(u.dtype, torch.float32))
-    scan = numba_scan.scan if numba_scan.supports(u) else time_major_scan
-    y = scan(
-        paths(u),
-        paths(delta),
-        A.reshape(groups, d // groups, -1),
+    arguments = (
+        by_path(u),
+        by_path(delta),
+        A.unflatten(0, (groups, d // groups)),
         B.permute(1, 0, 3, 2),
         C.permute(1, 0, 3, 2),
-        (zero if D is None else D).reshape(groups, -1),
-        (zero if delta_bias is None else delta_bias).reshape(groups, -1),
+        (zero if D is None else D).unflatten(0, (groups, d // groups)),
+        (zero if delta_bias is None else delta_bias).unflatten(0, (groups, d // groups)),
         (False,) * groups,
-        softplus=delta_softplus,
     )
-    y = y.permute(1, 0, 3, 2).reshape(b, d, length)
+    if numba_scan.supports(u):
+        gate = None if z is None else by_path(z)
+        y = numba_scan.scan(*arguments, softplus=delta_softplus, z=gate)
+        return y.permute(1, 0, 3, 2).flatten(1, 2)
+    y = time_major_scan(*arguments, softplus=delta_softplus).permute(1, 0, 3, 2).flatten(1, 2)
     return y if z is None else (y * F.silu(z.to(y)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mambaout.ops import numba_scan
-from mambaout.ops.numba_math import LOG2E
-from mambaout.ops.numba_summary import summarise
+from mambaout.ops.numba_scan import MULTIPLE, lanes_and_tile, rows, single
+from mambaout.ops.numba_summary import summary_kernel
+from mambaout.ops.numba_threads import in_threads
 from mambaout.ops.plain_scan import scan_states
 from mambaout.ops.scan_inputs import ScanInputs
 
@@ -47,15 +49,24 @@ def plain_scan_summary(inputs: ScanInputs) -> ScanSummary:
 
 
 def _fused_summary(inputs: ScanInputs) -> ScanSummary:
-    batch, _, length = inputs.u.shape
-    token_major = [
-        t.detach().float().mT.contiguous().numpy()
-        for t in (inputs.u, inputs.delta, inputs.B, inputs.C)
-    ]
-    A2 = (inputs.A.detach().float().mT * float(LOG2E)).contiguous().numpy()
-    out = torch.empty(3, batch, length)
-    results = out.numpy()
-    for i in range(batch):
-        u, delta, B, C = (array[i] for array in token_major)
-        summarise(u, delta, A2, B, C, *results[:, i])
-    return ScanSummary(*out)
+    u, delta, B, C = (t.mT for t in (inputs.u, inputs.delta, inputs.B, inputs.C))
+    A = inputs.A
+    batch, length, d = u.shape
+    padding = -d % MULTIPLE
+    if padding:
+        # A channel that keeps nothing and is given nothing adds nothing to the sums.
+        u, delta = F.pad(u, (0, padding)), F.pad(delta, (0, padding), value=1)
+        A = F.pad(A, (0, 0, 0, padding), value=-1e3)
+    lanes, tile = lanes_and_tile(d + padding, A.shape[1])
+    tiles = (d + padding) // tile
+    sums = torch.empty(tiles, 3, batch, length)
+    in_threads(
+        summary_kernel(lanes),
+        batch * tiles,
+        tile,
+        *(rows(t).numpy() for t in (u, delta)),
+        *(single(t).numpy() for t in (A, B, C)),
+        sums.numpy(),
+    )
+    decays, squares, reads = sums.sum(0)
+    return ScanSummary(decays / inputs.A.numel(), squares.sqrt(), reads.sqrt())
