@@ -11,6 +11,8 @@ from app import text
 from app.compare.request import Comparison, Facts, Side
 from app.examples import Example
 from app.numbers import change, count, duration, number, percent
+from mambaout.evaluation import caveats
+from mambaout.evaluation.comparison import difference
 from mambaout.models.bundled import trained_mixing
 
 SIDES = ("left", "right")
@@ -62,30 +64,22 @@ def note(words: str, kind: str = "plain") -> str:
 def verdict(comparison: Comparison) -> str:
     """Whether the two agree, in one sentence and three numbers."""
     left, right = comparison.sides
-    if left.answer is None or right.answer is None or left.facts is None or right.facts is None:
+    if left.answer is None or right.answer is None:
         missing = [side for side in comparison.sides if side.error]
         words = text.only_one([side.title for side in missing]) if missing else text.WORKING
         return f'<div class="mo-verdict"><p class="mo-says">{escaped(words)}</p></div>'
-    one, other = left.facts.vocabulary, right.facts.vocabulary
-    tops = (left.answer.top, right.answer.top)
-    same = one.keys[tops[0]] == other.keys[tops[1]]
-    sentence = text.verdict(
-        (left.title, right.title), (one.labels[tops[0]], other.labels[tops[1]]), same
-    )
-    shared = {one.keys[i] for i in left.answer.best()} & {
-        other.keys[i] for i in right.answer.best()
-    }
+    found = difference(left.answer, right.answer)
+    labels = [answer.vocabulary.labels[answer.top] for answer in (left.answer, right.answer)]
+    sentence = text.verdict((left.title, right.title), labels, found.same_top)
     chips = [
-        chip("Agree" if same else "Disagree", "good" if same else "bad"),
-        chip(f"{len(shared)} of 5 in both top fives"),
+        chip("Agree" if found.same_top else "Disagree", "good" if found.same_top else "bad"),
+        chip(f"{found.common} of 5 in both top fives"),
     ]
-    if one.same_classes(other):
-        q = right.answer.probabilities[[other.positions[key] for key in one.keys]]
-        chips.append(
-            chip(f"KL divergence {number(kl_divergence(left.answer.probabilities, q))} nats")
-        )
+    if found.kl is not None:
+        chips.append(chip(f"KL divergence {number(found.kl)} nats"))
     else:
-        chips.append(chip(text.different_classes(len(one), len(other))))
+        sizes = (len(answer.vocabulary) for answer in (left.answer, right.answer))
+        chips.append(chip(text.different_classes(*sizes)))
     causal = comparison.mixing == "causal"
     chips.append(
         chip("Causal mixing" if causal else "Bidirectional mixing", "mix" if causal else "")
@@ -100,13 +94,6 @@ def chip(words: str, kind: str = "") -> str:
     return f'<span class="mo-chip {f"mo-{kind}" if kind else ""}">{escaped(words)}</span>'
 
 
-def kl_divergence(p: np.ndarray, q: np.ndarray) -> float:
-    """Kullback-Leibler divergence of q from p, Σ p ln(p / q), in nats."""
-    p, q = p.astype(np.float64), np.maximum(q.astype(np.float64), np.finfo(np.float64).tiny)
-    some = p > 0
-    return float((p[some] * np.log(p[some] / q[some])).sum())
-
-
 def causal_caution(comparison: Comparison) -> str:
     """What the causal switch shows and what it does not, beside the result it changed."""
     cards = [side.facts.card for side in comparison.sides if side.facts]
@@ -115,15 +102,19 @@ def causal_caution(comparison: Comparison) -> str:
     cut = {card.family for card in cards if trained_mixing(card.name) == "bidirectional"}
     if comparison.mixing == "bidirectional":
         opened = "".join(
-            f"<li><b>{escaped(title)}</b> {escaped(text.OPENED_NOT_RETRAINED)}</li>"
+            f"<li><b>{escaped(title)}</b> {escaped(caveats.OPENED_NOT_RETRAINED)}</li>"
             for title in sorted(causal)
         )
         return _caution("", opened) if opened else ""
-    items = [(family, text.CAUSAL_FORM[family]) for family in sorted(cut & {*text.CAUSAL_FORM})]
-    items += [(title, text.TRAINED_CAUSALLY) for title in sorted(causal)]
+    items = [
+        (family, caveats.CAUSAL_FORM[family]) for family in sorted(cut & {*caveats.CAUSAL_FORM})
+    ]
+    items += [(title, caveats.TRAINED_CAUSALLY) for title in sorted(causal)]
     listed = "".join(f"<li><b>{escaped(who)}</b> {escaped(what)}</li>" for who, what in items)
-    warning = f"<p><b>Causal, not retrained.</b> {escaped(text.NOT_RETRAINED)}</p>" if cut else ""
-    return _caution(warning, f"{listed}<li>{escaped(text.STILL_LOOKS_AHEAD)}</li>")
+    warning = (
+        f"<p><b>Causal, not retrained.</b> {escaped(caveats.NOT_RETRAINED)}</p>" if cut else ""
+    )
+    return _caution(warning, f"{listed}<li>{escaped(caveats.STILL_LOOKS_AHEAD)}</li>")
 
 
 def _caution(paragraph: str, items: str) -> str:

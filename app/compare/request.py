@@ -19,6 +19,7 @@ from app import text
 from app.loading import loading
 from app.store import LoadedModel, Measured, ModelStore
 from mambaout.errors import MambaOutError
+from mambaout.evaluation.comparison import Said
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.models import Mixing
 from mambaout.models.catalogue import ModelCard
@@ -44,21 +45,12 @@ class Facts:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(Said):
     """What one model says about the picture."""
 
-    probabilities: np.ndarray  # (classes,) float32, summing to 1
     bidirectional: np.ndarray | None  # of the same weights, where mixing was switched; else None
     no_causal_form: str | None  # why mixing was not switched though asked for
     seconds: float  # one forward pass
-
-    @property
-    def top(self) -> int:
-        return int(self.probabilities.argmax())
-
-    def best(self, count: int = 5) -> list[int]:
-        """The most probable classes, best first."""
-        return [int(i) for i in np.argsort(-self.probabilities, kind="stable")[:count]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +196,7 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
         ),
         seen=model.framing.seen(picture, DISPLAY_SIDE),
         image=image.numpy(force=True),
-        answer=Answer(probabilities, bidirectional, no_causal_form, seconds),
+        answer=Answer(model.vocabulary, probabilities, bidirectional, no_causal_form, seconds),
     )
 
 

@@ -208,8 +208,10 @@ def test_a_class_that_the_other_does_not_know_leaves_its_map(stages, shown):
     store, _, _ = stages
     right = shown.sides[1]
     keys = tuple(f"other {i}" for i in range(24))
-    facts = replace(right.facts, vocabulary=replace(right.facts.vocabulary, keys=keys))
-    strange = shown.with_side(1, replace(right, facts=facts))
+    vocabulary = replace(right.facts.vocabulary, keys=keys)
+    facts = replace(right.facts, vocabulary=vocabulary)
+    answer = replace(right.answer, vocabulary=vocabulary)
+    strange = shown.with_side(1, replace(right, facts=facts, answer=answer))
     label = shown.sides[0].facts.vocabulary.labels[0]
     done = list(explain_row(store, strange, 0, label, View()))[-1]
     assert done["result"].sides[1].explained == right.answer.top

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 
 from app import map_markup, markup
 from app.models_markup import models_table
@@ -36,16 +34,6 @@ def test_words_stay_words():
         assert "img" not in parsed.tags
         assert HOSTILE in parsed.words
         assert "${" not in fragment
-
-
-def test_the_divergence_is_that_of_the_books():
-    p, q = np.array([0.5, 0.5]), np.array([0.25, 0.75])
-    assert markup.kl_divergence(p, q) == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
-    assert markup.kl_divergence(p, p) == 0
-    assert markup.kl_divergence(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx(
-        math.log(2)
-    )
-    assert math.isfinite(markup.kl_divergence(np.array([0.5, 0.5]), np.array([1.0, 0.0])))
 
 
 def test_a_maps_absence_has_a_reason():
