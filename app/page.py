@@ -76,10 +76,13 @@ class Page:
             return own, active != own
 
         def in_front(active: str, *values: Any) -> Iterator[Updates]:
+            # A generator that ends without a value would empty all its outputs.
+            yield {status: gr.skip()}
             if active == own:
                 yield from handler(*values)
 
         def came_to_front(newly: bool, *values: Any) -> Iterator[Updates]:
+            yield {status: gr.skip()}
             if newly:
                 yield from handler(*values)
 

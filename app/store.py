@@ -20,6 +20,7 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from app.framing import Framing
+from app.results import Results
 from mambaout.errors import MambaOutError, WeightsUnavailable
 from mambaout.evaluation.cost import Cost, cost
 from mambaout.models import Mixing, with_mixing
@@ -34,6 +35,7 @@ DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
 
 # Half of what a small hosted machine has (16 GiB), less what torch and a decoded picture take.
 _CAPACITY_BYTES = 6 * 2**30
+_RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every way
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class ModelStore:
         build: Callable[[str, Progress | None], nn.Module] = pretrained,
     ) -> None:
         self.default_pair = DEFAULT_PAIR
+        self.results = Results(_RESULT_BYTES)
         self.offline = offline
         self._policy: DevicePolicy = device
         self._capacity = capacity

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.language import tr
 from app.numbers import count, duration, megabytes, number, percent
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models.catalogue import ModelCard
@@ -56,6 +57,7 @@ SHARED_SCALE = (
     "One colour scale for both models. Each value is multiplied by the number of places on its "
     "grid, because on a finer grid the same evidence is spread over more of them."
 )
+SWIPE_NEEDS_BOTH = tr("Swiping needs both maps, and one is missing: they stand side by side.")
 SHARED_UNIT = "× places"
 
 QUANTITIES = {
@@ -117,6 +119,15 @@ def loading(name: str, progress: tuple[int, int | None] | None) -> str:
         return f"Loading {name} …"
     of = f" of {megabytes(total)}" if total else ""
     return f"Downloading {name}: {megabytes(done)}{of}"
+
+
+def swiped(titles: Sequence[str]) -> str:
+    """Which map is on which side of the divider."""
+    return tr(
+        "Left of the line {left}, right of it {right}: drag the line, or move the slider.",
+        left=titles[0],
+        right=titles[1],
+    )
 
 
 def asking(name: str) -> str:

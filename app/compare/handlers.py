@@ -15,8 +15,16 @@ import numpy as np
 from PIL import Image
 
 from app import map_markup, markup, text
-from app.compare.request import Comparison, Side, Stage, compare, explain_again, explain_class
-from app.render import Scale, overlay, per_area
+from app.compare.request import (
+    Comparison,
+    Side,
+    Stage,
+    compare,
+    explain_again,
+    explain_class,
+    explain_layer,
+)
+from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
 from mambaout.models import Mixing
@@ -28,7 +36,7 @@ PLACES = (
     "left_head", "right_head", "left_answer", "right_answer",
     "left_change", "right_change", "left_facts", "right_facts",
     "heat_heading", "left_heat", "right_heat", "left_heat_caption", "right_heat_caption",
-    "heat_legend",
+    "heat_legend", "left_depth", "right_depth", "swipe", "divider", "swipe_caption",
     "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
     "scan_heading",
 )  # fmt: skip
@@ -58,6 +66,8 @@ class View:
     layer: int = 1  # counted from 1
     path: str = "forward"
     quantity: str = "delta"
+    opacity: float = MAP_OPACITY  # of the heat maps, 0 to 1
+    swipe: bool = False  # both heat maps in one frame, with a divider between them
 
 
 def ask_both(
@@ -102,6 +112,20 @@ def explain_by(
         return
     start = time.perf_counter()
     yield from _stages(explain_again(store, shown, method), shown, view, start)
+
+
+def explain_depth(
+    store: ModelStore, shown: Comparison | None, chosen: int, number: int, view: View
+) -> Iterator[Values]:
+    """Draw the heat map of side `chosen` from another layer, counted from 1."""
+    if shown is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    for values in _stages(explain_layer(store, shown, chosen, number), shown, view, start):
+        # Its own slider may have moved on meanwhile.
+        values.pop(f"{markup.SIDES[chosen]}_depth", None)
+        yield values
 
 
 def _stages(
@@ -153,11 +177,12 @@ def _changed(old: Comparison | None, new: Comparison, view: View) -> Values:
 
 def _blank() -> Values:
     blank = dict.fromkeys(PLACES, "")
-    empty = ("answer", "heat", "scan")
+    empty = ("answer", "heat", "scan", "depth")
     return (
         blank
         | {f"{side}_{name}": None for side in markup.SIDES for name in empty}
-        | {"result": None, "layer": None, "path": None, "status": text.WORKING}
+        | {"result": None, "layer": None, "path": None, "swipe": None, "divider": False}
+        | {"status": text.WORKING}
         | {"heat_heading": markup.heat_heading(None), "scan_heading": markup.scan_heading()}
     )
 
@@ -184,7 +209,7 @@ def _answer(comparison: Comparison, index: int) -> Values:
 
 
 def heat_maps(comparison: Comparison, view: View) -> Values:
-    """Both heat maps, on one scale or each on its own."""
+    """Both heat maps, on one scale or each on its own, side by side or in one frame."""
     heats = [side.heat for side in comparison.sides if side.heat is not None]
     values: Values = {"heat_heading": markup.heat_heading(comparison), "heat_legend": ""}
     shared = None
@@ -195,16 +220,35 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
         values["heat_legend"] = map_markup.caption([text.SHARED_SCALE, heats[0].caveat], bar)
     for index, side in enumerate(comparison.sides):
-        values |= _heat_map(comparison, side, markup.SIDES[index], shared)
-    return values
+        values |= _heat_map(comparison, side, markup.SIDES[index], shared, view.opacity)
+    return values | _swiped(comparison, values, view)
 
 
-def _heat_map(comparison: Comparison, side: Side, name: str, shared: Scale | None) -> Values:
+def _swiped(comparison: Comparison, values: Values, view: View) -> Values:
+    """The frame with both heat maps in it, in place of the two, where that was asked for."""
+    maps = [values[f"{side}_heat"] for side in markup.SIDES]
+    if not view.swipe or not all(maps):
+        missing = view.swipe and all(side.heat or side.no_heat for side in comparison.sides)
+        words = markup.note(text.SWIPE_NEEDS_BOTH) if missing else ""
+        return {"swipe": None, "divider": False, "swipe_caption": words}
+    titles = [side.title for side in comparison.sides]
+    return {
+        "left_heat": None,
+        "right_heat": None,
+        "swipe": tuple(maps),
+        "divider": True,
+        "swipe_caption": map_markup.caption([text.swiped(titles)]),
+    }
+
+
+def _heat_map(
+    comparison: Comparison, side: Side, name: str, shared: Scale | None, opacity: float
+) -> Values:
     heat, facts = side.heat, side.facts
     if heat is None or facts is None or side.seen is None or side.explained is None:
         reason = side.no_heat or side.error
         why = map_markup.instead(text.NO_MAP, reason) if reason else ""
-        return {f"{name}_heat": None, f"{name}_heat_caption": why}
+        return {f"{name}_heat": None, f"{name}_heat_caption": why, f"{name}_depth": _depth(side)}
     values, scale, bar = heat.values, shared, ""
     if scale is None:
         scale = Scale.from_zero([values], signed=heat.signed)
@@ -223,11 +267,20 @@ def _heat_map(comparison: Comparison, side: Side, name: str, shared: Scale | Non
         words.insert(0, text.unknown_here(side.title, comparison.chosen_label))
     return {
         f"{name}_heat": Picture(
-            overlay(side.seen, values, scale),
+            overlay(side.seen, values, scale, opacity),
             text.heat_alt(method, side.title, label, heat.values),
         ),
         f"{name}_heat_caption": map_markup.caption(words, bar),
+        f"{name}_depth": _depth(side),
     }
+
+
+def _depth(side: Side) -> Control | None:
+    """The chooser of the heat map's layer, where there is more than one."""
+    if side.facts is None or len(side.facts.layers) < 2:
+        return None
+    layers = side.facts.layers
+    return Control(layers.index(side.layer or side.facts.layer) + 1, (1, len(layers)))
 
 
 def scan_maps(comparison: Comparison, view: View) -> Values:

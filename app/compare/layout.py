@@ -5,7 +5,9 @@ from __future__ import annotations
 import gradio as gr
 
 from app import markup, text
+from app.language import label
 from app.page import Components
+from app.render import MAP_OPACITY
 
 # A visitor's result stays on the server, so that it can be drawn again without the models.
 RESULT_SECONDS = 3600
@@ -44,6 +46,44 @@ def results() -> Components:
                 elem_id="scale",
                 min_width=240,
             )
+            places["show"] = gr.Radio(
+                [(label("Side by side"), "beside"), (label("Swipe"), "swipe")],
+                value="beside",
+                label=label("Show"),
+                elem_id="show",
+                min_width=200,
+            )
+            places["opacity"] = gr.Slider(
+                10,
+                100,
+                value=round(100 * MAP_OPACITY),
+                step=1,
+                label=label("Opacity, %"),
+                elem_id="opacity",
+                min_width=180,
+            )
+        places["swipe"] = gr.ImageSlider(
+            label=label("Both heat maps in one frame"),
+            show_label=False,
+            format="png",
+            type="pil",
+            interactive=False,
+            visible=False,
+            max_height=448,
+            elem_id="swipe",
+        )
+        places["divider"] = gr.Slider(
+            0,
+            100,
+            value=50,
+            step=1,
+            label=label("Where the two maps meet, % from the left"),
+            visible=False,
+            elem_id="divider",
+        )
+        places["swipe_caption"] = gr.HTML(
+            elem_id="swipe-caption", label=label("Both heat maps, in words"), visible=False
+        )
         _maps(places, "heat")
         places["heat_legend"] = gr.HTML(elem_id="heat-legend", label="Colour scale of both maps")
         places["scan_heading"] = gr.HTML(markup.scan_heading(), label="What the scan remembers")
@@ -105,6 +145,15 @@ def _maps(places: Components, kind: str) -> None:
                     buttons=["download", "fullscreen"],
                     elem_id=f"{side}-{kind}",
                 )
+                if kind == "heat":
+                    places[f"{side}_depth"] = gr.Slider(
+                        1,
+                        4,
+                        step=1,
+                        label=label("Layer that the map is of"),
+                        elem_id=f"{side}-depth",
+                        visible=False,
+                    )
                 places[f"{side}_{kind}_caption"] = gr.HTML(
                     elem_id=f"{side}-{kind}-caption", label=f"{title}, {side} model, in words"
                 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from timm.models.mambaout import GatedConvBlock
 
 from app import text
 from app.loading import loading
+from app.results import picture_digest
 from app.store import LoadedModel, Measured, ModelStore
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.comparison import Said
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
-from mambaout.models import Mixing
+from mambaout.models import Mixing, token_grid
 from mambaout.models.catalogue import ModelCard
 from mambaout.models.mixing_conv import MixingConv2d
 from mambaout.models.vocabulary import Vocabulary
@@ -42,6 +44,8 @@ class Facts:
     measured: Measured | None
     device: str
     side: int  # of the square it is given [px]
+    layers: tuple[str, ...]  # the modules that a heat map may be of, first to last
+    layer: str  # the one it is of unless another is asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,7 @@ class Side:
     image: np.ndarray | None = None  # (1, 3, side, side): exactly what the model was given
     answer: Answer | None = None
     explained: int | None = None  # class index of the heat map
+    layer: str | None = None  # that the heat map is of; None for the model's default
     heat: Explanation | None = None
     no_heat: str = ""
     trace: ScanTrace | None = None
@@ -78,6 +83,7 @@ class Comparison:
     names: tuple[str, str]
     mixing: Mixing
     method: str  # of the heat maps
+    picture: str  # its digest
     sides: tuple[Side, Side]
     chosen_key: str | None = None  # the class that was asked to be explained, by its key ...
     chosen_label: str = ""  # ... and as the row says that was selected
@@ -108,7 +114,8 @@ def compare(
     A model that cannot be had leaves its reason in its side; the other one goes on.
     """
     titles = [store.card(name).title for name in names]
-    result = Comparison(names, mixing, method, (Side(titles[0]), Side(titles[1])))
+    digest = picture_digest(picture)
+    result = Comparison(names, mixing, method, digest, (Side(titles[0]), Side(titles[1])))
     models: list[LoadedModel | None] = [None, None]
     for index, name in enumerate(names):
         try:
@@ -116,7 +123,10 @@ def compare(
                 yield result, status
                 if model is not None:
                     models[index] = model
-                    side = _answered(model, picture, mixing, titles[index])
+                    side = store.results.get(
+                        ("answer", name, digest, mixing),
+                        partial(_answered, model, picture, mixing, titles[index]),
+                    )
                     result = result.with_side(index, side)
         except MambaOutError as error:
             result = result.with_side(index, replace(result.sides[index], error=str(error)))
@@ -124,11 +134,11 @@ def compare(
     for index, model in enumerate(models):
         if model is not None:
             yield result, text.explaining(titles[index])
-            result = result.with_side(index, _with_heat(result, index, model, None))
+            result = result.with_side(index, _with_heat(store, result, index, model, None))
     yield result, text.TRACING
     for index, model in enumerate(models):
         if model is not None:
-            result = result.with_side(index, _with_trace(result.sides[index], model, mixing))
+            result = result.with_side(index, _with_trace(store, result, index, model))
     yield result, ""
 
 
@@ -155,6 +165,19 @@ def explain_again(store: ModelStore, comparison: Comparison, method: str) -> Ite
     yield from _explained(store, replace(comparison, method=method), classes)
 
 
+def explain_layer(
+    store: ModelStore, comparison: Comparison, chosen: int, number: int
+) -> Iterator[Stage]:
+    """Draw the heat map of one side from another layer, counted from 1."""
+    side = comparison.sides[chosen]
+    if side.facts is None:
+        raise MambaOutError(f"{side.title} gave no answer whose layers could be looked into.")
+    layers = side.facts.layers
+    side = replace(side, layer=layers[min(max(number, 1), len(layers)) - 1])
+    result = comparison.with_side(chosen, side)
+    yield from _explained(store, result, [side.explained for side in result.sides])
+
+
 def _explained(store: ModelStore, result: Comparison, classes: list[int | None]) -> Iterator[Stage]:
     for index, side in enumerate(result.sides):
         if side.answer is None:
@@ -164,7 +187,9 @@ def _explained(store: ModelStore, result: Comparison, classes: list[int | None])
                 yield result, status
             else:
                 yield result, text.explaining(side.title)
-                result = result.with_side(index, _with_heat(result, index, model, classes[index]))
+                result = result.with_side(
+                    index, _with_heat(store, result, index, model, classes[index])
+                )
     yield result, ""
 
 
@@ -193,6 +218,8 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
             measured=model.measured,
             device=model.device,
             side=model.framing.side,
+            layers=(tokens := token_grid(model.model)).targets,
+            layer=tokens.default_target,
         ),
         seen=model.framing.seen(picture, DISPLAY_SIDE),
         image=image.numpy(force=True),
@@ -215,28 +242,55 @@ def _mixed(model: LoadedModel, side: Side, mixing: Mixing) -> torch.nn.Module:
     return model.view("bidirectional" if kept else mixing)
 
 
-def _with_heat(result: Comparison, index: int, model: LoadedModel, class_index: int | None) -> Side:
+def _with_heat(
+    store: ModelStore,
+    result: Comparison,
+    index: int,
+    model: LoadedModel,
+    class_index: int | None,
+) -> Side:
     """The side with its heat map for a class, of its own first answer if that is None."""
     side = result.sides[index]
     if side.answer is None:
         return side
     class_index = side.answer.top if class_index is None else class_index
-    view = _mixed(model, side, result.mixing)
-    try:
-        heat = grad_cam(view, _tensor(side, model), class_index, method=result.method)
-    except MambaOutError as error:
-        return replace(side, explained=class_index, heat=None, no_heat=str(error))
+    key = (*_asked(result, index), "heat", result.method, side.layer, class_index)
+
+    def explain() -> Explanation | str:
+        view = _mixed(model, side, result.mixing)
+        try:
+            return grad_cam(view, _tensor(side, model), class_index, side.layer, result.method)
+        except MambaOutError as reason:
+            return str(reason)
+
+    heat = store.results.get(key, explain)
+    if isinstance(heat, str):
+        return replace(side, explained=class_index, heat=None, no_heat=heat)
     return replace(side, explained=class_index, heat=heat, no_heat="")
 
 
-def _with_trace(side: Side, model: LoadedModel, mixing: Mixing) -> Side:
+def _with_trace(store: ModelStore, result: Comparison, index: int, model: LoadedModel) -> Side:
     """The side with what its scan held, or the reason why there is none."""
-    view = _mixed(model, side, mixing)
-    try:
-        trace = scan_trace(view, _tensor(side, model))
-    except MambaOutError as error:
-        return replace(side, no_trace=str(error), window=_window(view))
+    side = result.sides[index]
+    if side.answer is None:
+        return side
+    view = _mixed(model, side, result.mixing)
+
+    def follow() -> ScanTrace | str:
+        try:
+            return scan_trace(view, _tensor(side, model))
+        except MambaOutError as reason:
+            return str(reason)
+
+    trace = store.results.get((*_asked(result, index), "trace"), follow)
+    if isinstance(trace, str):
+        return replace(side, no_trace=trace, window=_window(view))
     return replace(side, trace=trace)
+
+
+def _asked(result: Comparison, index: int) -> tuple[str, ...]:
+    """What decides everything that one side's model says."""
+    return result.names[index], result.picture, result.mixing
 
 
 def _window(model: torch.nn.Module) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from app.compare.handlers import (
     View,
     ask_both,
     explain_by,
+    explain_depth,
     explain_row,
     heat_maps,
     scan_again,
@@ -25,7 +27,7 @@ from app.page import Components, Page, Updates
 from app.safe_image import notes_of
 from app.store import ModelStore
 
-_VIEW = ("scale", "layer", "path", "quantity")
+_VIEW = ("scale", "layer", "path", "quantity", "opacity", "show")
 
 
 def asking(page: Page, places: Components) -> None:
@@ -59,6 +61,14 @@ def asking(page: Page, places: Components) -> None:
             )
             for index, side in enumerate(markup.SIDES)
         ),
+        *(
+            (
+                places[f"{side}_depth"].input,
+                _placed(places, partial(_explain_depth, store, index)),
+                [places["result"], places[f"{side}_depth"], *view],
+            )
+            for index, side in enumerate(markup.SIDES)
+        ),
     ]
     for listen, handler, inputs in others:
         page.asks_model(listen, handler, inputs, outputs, places["status"])
@@ -68,17 +78,18 @@ def redrawing(places: Components) -> None:
     """What only changes how a result is drawn, and asks no model."""
 
     def both(shown: Any, *chosen: Any) -> Iterator[Values]:
-        if shown is not None:
-            yield heat_maps(shown, _view(*chosen)) | scan_again(shown, _view(*chosen))
+        view = _view(*chosen)
+        yield heat_maps(shown, view) | scan_again(shown, view) if shown is not None else {}
 
     def scan(shown: Any, *chosen: Any) -> Iterator[Values]:
-        if shown is not None:
-            yield scan_again(shown, _view(*chosen))
+        yield scan_again(shown, _view(*chosen)) if shown is not None else {}
 
     inputs = [places["result"], *(places[name] for name in _VIEW)]
     outputs = [places[name] for name in PLACES]
     for listen, handler in (
         (places["scale"].input, both),
+        (places["show"].input, both),
+        (places["opacity"].input, both),
         # Not release, which a keyboard does not cause.
         (places["layer"].input, scan),
         (places["path"].input, scan),
@@ -93,9 +104,26 @@ def redrawing(places: Components) -> None:
             **PRIVATE,
         )
 
+    # The frame's own handle is out of a keyboard's reach.
+    places["divider"].input(
+        lambda position: gr.ImageSlider(slider_position=position),
+        places["divider"],
+        places["swipe"],
+        show_progress="hidden",
+        queue=False,
+        **PRIVATE,
+    )
 
-def _view(scale: str, layer: float, path: str, quantity: str) -> View:
-    return View(scale == "shared", int(layer), path, quantity)
+
+def _view(scale: str, layer: float, path: str, quantity: str, opacity: float, show: str) -> View:
+    return View(scale == "shared", int(layer), path, quantity, opacity / 100, show == "swipe")
+
+
+def _explain_depth(
+    store: ModelStore, index: int, shown: Any, number: float, *chosen: Any
+) -> Iterator[Values]:
+    """The handler of one side's layer slider."""
+    yield from explain_depth(store, shown, index, int(number), _view(*chosen))
 
 
 def _row_explained(
@@ -109,9 +137,17 @@ def _row_explained(
     placed = _placed(places, explain)
 
     def selected(
-        shown: Any, scale: str, layer: float, path: str, quantity: str, event: gr.SelectData
+        shown: Any,
+        scale: str,
+        layer: float,
+        path: str,
+        quantity: str,
+        opacity: float,
+        show: str,
+        event: gr.SelectData,
     ) -> Iterator[Updates]:
-        yield from placed(shown, str(event.value), scale, layer, path, quantity)
+        chosen = (scale, layer, path, quantity, opacity, show)
+        yield from placed(shown, str(event.value), *chosen)
 
     return selected
 
@@ -120,10 +156,12 @@ def _placed(
     places: Components, handler: Callable[..., Iterator[Values]]
 ) -> Callable[..., Iterator[Updates]]:
     """A handler's values on the components they are for."""
+    # A generator that ends without a value, or with one that is empty, would empty all its outputs.
+    nothing = {places["status"]: gr.skip()}
 
     def run(*inputs: Any) -> Iterator[Updates]:
         for values in handler(*inputs):
-            yield {places[name]: _shown(name, value) for name, value in values.items()}
+            yield nothing | {places[name]: _shown(name, value) for name, value in values.items()}
 
     return run
 
@@ -141,6 +179,13 @@ def _image(value: Picture | None) -> gr.Image:
     if value is None:
         return gr.Image(value=None, visible=False)
     return gr.Image(value=value.image, alt_text=value.alt, visible=True)
+
+
+def _image_slider(value: tuple[Picture, Picture] | None) -> gr.ImageSlider:
+    if value is None:
+        return gr.ImageSlider(value=None, visible=False)
+    left, right = value
+    return gr.ImageSlider(value=(left.image, right.image), visible=True)
 
 
 def _slider(value: Control | None) -> gr.Slider:
@@ -162,6 +207,9 @@ _UPDATES: dict[str, Callable[[Any], Any]] = {
     "answer": lambda probabilities: gr.Label(value=probabilities),
     "heat": _image,
     "scan": _image,
+    "swipe": _image_slider,
+    "divider": lambda shown: gr.Slider(visible=shown),
+    "depth": _slider,
     "layer": _slider,
     "path": _radio,
 }

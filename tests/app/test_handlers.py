@@ -18,6 +18,7 @@ from app.compare.handlers import (
     View,
     ask_both,
     explain_by,
+    explain_depth,
     explain_row,
     heat_maps,
     scan_again,
@@ -307,3 +308,73 @@ def test_warming_up_loads_the_first_pair(new_store):
 
 def _request():
     return Image.new("RGB", (64, 64), "orange"), SWAPPED, "bidirectional"
+
+
+def test_the_map_of_another_layer_is_asked_for_on_one_side_alone(stages, shown):
+    store = stages[0]
+    *_, values = explain_depth(store, shown, 1, 3, View())
+    left, right = values["result"].sides
+    assert left.heat is shown.sides[0].heat
+    assert right.heat.layer == right.facts.layers[2] != shown.sides[1].heat.layer
+    assert right.heat.layer in values["right_heat_caption"]
+    # The slider that was moved is left where it is by now; the other one is told what it stands on.
+    assert "right_depth" not in values
+    assert values["left_depth"].choices == (1, len(left.facts.layers))
+    assert left.facts.layers[values["left_depth"].value - 1] == left.heat.layer
+
+
+def test_a_layer_stays_chosen_when_method_and_class_change(stages, shown):
+    store = stages[0]
+    *_, values = explain_depth(store, shown, 1, 3, View())
+    *_, values = explain_by(store, values["result"], "layercam", View())
+    *_, values = explain_row(store, values["result"], 0, "thing C", View())
+    assert values["result"].sides[1].heat.layer == shown.sides[1].facts.layers[2]
+
+
+def test_swiping_puts_both_maps_in_one_frame(shown):
+    beside, swiped = heat_maps(shown, View()), heat_maps(shown, View(swipe=True))
+    assert beside["swipe"] is None
+    assert not beside["divider"]
+    for picture, side in zip(swiped["swipe"], ("left", "right"), strict=True):
+        assert np.array_equal(picture.image, beside[f"{side}_heat"].image)
+    assert swiped["left_heat"] is swiped["right_heat"] is None
+    assert swiped["divider"]
+    for side in shown.sides:
+        assert side.title in swiped["swipe_caption"]
+
+
+def test_swiping_needs_two_maps(shown):
+    lonely = shown.with_side(0, replace(shown.sides[0], heat=None, no_heat="It is blind."))
+    values = heat_maps(lonely, View(swipe=True))
+    assert values["swipe"] is None
+    assert isinstance(values["right_heat"], Picture)
+    assert "one is missing" in values["swipe_caption"]
+
+
+def test_opacity_is_that_of_the_map(shown):
+    pictures = [
+        np.asarray(heat_maps(shown, View(opacity=opacity))["left_heat"].image, dtype=int)
+        for opacity in (0.1, 1.0)
+    ]
+    colourful = [np.ptp(picture, axis=2).mean() for picture in pictures]
+    assert colourful[0] < colourful[1] / 4
+
+
+def test_the_same_question_is_answered_from_memory(new_store, picture, monkeypatch):
+    store = new_store()
+    first = asked(store, picture)[-1]["result"]
+    for name in ("grad_cam", "scan_trace", "_answered"):
+        monkeypatch.setattr(compare_module, name, refuses_to_compute)
+    again = asked(store, picture.copy())[-1]["result"]
+    for before, after in zip(first.sides, again.sides, strict=True):
+        assert after.answer is before.answer
+        assert after.heat is before.heat
+        assert after.trace is before.trace
+    with pytest.raises(AssertionError, match="computed"):
+        asked(store, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    with pytest.raises(AssertionError, match="computed"):
+        asked(store, picture, mixing="causal")
+
+
+def refuses_to_compute(*args, **kwargs):
+    raise AssertionError("computed again")

@@ -260,6 +260,35 @@ def test_maps_are_drawn_again_without_the_models(visit):
     assert (visited.source("left-heat"), visited.source("right-scan")) != (left, right)
 
 
+def test_maps_of_other_layers_and_in_one_frame(visit):
+    visited = visit()
+    page = visited.page
+    before = visited.source("right-heat")
+    layer = page.locator("#right-depth input[type=range]")
+    layer.focus()
+    page.keyboard.press("ArrowLeft")
+    visited.wait_until_done()
+    expect(page.locator("#right-heat-caption")).to_contain_text("layers.6")
+    assert visited.source("right-heat") != before
+    page.get_by_label("Swipe", exact=True).click()
+    expect(page.locator("#swipe img").first).to_be_visible()
+    expect(page.locator("#left-heat")).to_be_hidden()
+    handle = page.locator("#swipe [data-testid=slider] *").first
+    place = handle.bounding_box()["x"]
+    divider = page.locator("#divider input[type=range]")
+    divider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "x => document.querySelector('#swipe [data-testid=slider] *')"
+        ".getBoundingClientRect().x > x + 20",
+        arg=place,
+    )
+    page.get_by_label("Side by side", exact=True).click()
+    expect(page.locator("#left-heat img")).to_be_visible()
+    expect(page.locator("#swipe")).to_be_hidden()
+
+
 def test_an_example_is_chosen_with_the_keyboard(visit):
     visited = visit()
     before = visited.rows("right")

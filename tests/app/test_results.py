@@ -1,0 +1,89 @@
+"""The cache of results: the same question has the same answer, in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.results import Results, picture_digest, size_of
+
+
+@dataclass(frozen=True)
+class Kept:
+    values: np.ndarray
+    seen: Image.Image
+    words: str
+
+
+def test_the_digest_is_of_the_pixels(tmp_path):
+    picture = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    picture.save(tmp_path / "one.png")
+    picture.save(tmp_path / "other.bmp")
+    digests = {picture_digest(Image.open(path).convert("RGB")) for path in tmp_path.iterdir()}
+    assert digests == {picture_digest(picture)}
+    changed = picture.copy()
+    changed.putpixel((4, 3), (0, 0, 0))
+    assert picture_digest(changed) not in digests
+    # The same bytes in another shape are another picture.
+    assert picture_digest(Image.frombytes("RGB", (5, 4), picture.tobytes())) in digests
+    assert picture_digest(Image.frombytes("RGB", (4, 5), picture.tobytes())) not in digests
+
+
+def test_the_size_counts_arrays_and_pictures_wherever_they_are():
+    array = np.zeros(10, np.float32)
+    assert size_of(Kept(array, Image.new("RGB", (4, 2)), "words")) == 40 + 24
+    assert size_of({"a": (array, [array])}) == 80
+
+
+def test_what_was_asked_before_is_not_made_again():
+    results, made = Results(1000), []
+    for _ in range(2):
+        assert results.get("key", lambda: made.append(1) or "answer") == "answer"
+    assert made == [1]
+
+
+def test_it_never_keeps_more_than_it_may():
+    results = Results(100)
+    for key in range(50):
+        results.get(key, lambda: np.zeros(40, np.uint8))
+        assert results.bytes <= 100
+    assert len(results) == 2
+    # The one asked for last stays, though it came first.
+    results.get(48, pytest.fail)
+    results.get(50, lambda: np.zeros(40, np.uint8))
+    results.get(48, pytest.fail)
+
+
+def test_what_is_larger_than_everything_is_not_kept_and_nothing_goes_for_it():
+    results = Results(100)
+    results.get("small", lambda: np.zeros(40, np.uint8))
+    assert results.get("large", lambda: np.zeros(101, np.uint8)).nbytes == 101
+    results.get("small", pytest.fail)
+    assert (len(results), results.bytes) == (1, 40)
+
+
+def test_an_error_is_not_an_answer():
+    results = Results(100)
+    with pytest.raises(ZeroDivisionError):
+        results.get("key", lambda: 1 // 0)
+    assert results.get("key", lambda: 7) == 7
+
+
+def test_threads_that_ask_together_leave_the_count_right():
+    results, start = Results(10**6), threading.Barrier(8)
+
+    def ask():
+        start.wait()
+        for key in range(100):
+            results.get(key, lambda: np.zeros(10, np.uint8))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(results), results.bytes) == (100, 1000)
