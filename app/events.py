@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import text
+from app.memory import ran_out
 from mambaout.errors import MambaOutError
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,7 @@ def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
             raise gr.Error(text.sentence(str(error)), print_exception=False) from error
         except Exception as error:
             logger.exception("a request failed")
-            memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-            sentence = text.NO_MEMORY if memory else text.UNEXPECTED
+            sentence = text.NO_MEMORY if ran_out(error) else text.UNEXPECTED
             raise gr.Error(sentence, print_exception=False) from error
 
     return run

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextvars import copy_context
 
 from app import text
 from app.store import LoadedModel, ModelStore
@@ -30,7 +31,9 @@ def loading(store: ModelStore, name: str, title: str) -> Iterator[tuple[LoadedMo
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
             future.set_exception(error)
 
-    threading.Thread(target=load, name=f"load {name}", daemon=True).start()
+    # With the request's context, in which the store is told where to load it.
+    context = copy_context()
+    threading.Thread(target=context.run, args=(load,), name=f"load {name}", daemon=True).start()
     while True:
         try:
             model = future.result(timeout=_POLL_SECONDS)

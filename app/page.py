@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.events import ONE_AT_A_TIME, PRIVATE, spoken
+from app.memory import sparing
 from app.store import ModelStore
 
 Components = dict[str, Any]  # by name; gradio's components share no useful type
@@ -101,8 +102,13 @@ class Page:
         status: gr.HTML,
     ) -> None:
         """Bind a handler that asks a model: one at a time, and "Stop" ends it."""
+        told = status if status in outputs else None
         event = listen(
-            spoken(handler), [*inputs], [*outputs], show_progress_on=[status], **ONE_AT_A_TIME
+            spoken(sparing(self.store, handler, told)),
+            [*inputs],
+            [*outputs],
+            show_progress_on=[status],
+            **ONE_AT_A_TIME,
         )
         self.heavy.append(event)
         if status not in self.status:

@@ -6,9 +6,12 @@ another mixing gets a view on the same weights, and explainers hook views of the
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -36,6 +39,9 @@ DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
 # Half of what a small hosted machine has (16 GiB), less what torch and a decoded picture take.
 _CAPACITY_BYTES = 6 * 2**30
 _RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every way
+
+# Whether the request that is being answered has been moved to the CPU.
+_moved: ContextVar[bool] = ContextVar("moved to the CPU", default=False)
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,8 @@ class ModelStore:
         self._policy: DevicePolicy = device
         self._capacity = capacity
         self._build = build
-        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
-        self._loading: dict[str, threading.Lock] = {}
+        self._loaded: OrderedDict[tuple[str, str], LoadedModel] = OrderedDict()  # name, device
+        self._loading: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
     @cached_property
@@ -155,6 +161,28 @@ class ModelStore:
             )
         return self._policy
 
+    @contextmanager
+    def on_cpu(self) -> Iterator[None]:
+        """Whatever is asked for inside, in this thread or task, runs on the CPU."""
+        token = _moved.set(True)
+        try:
+            yield
+        finally:
+            _moved.reset(token)
+
+    def _device_now(self) -> str:
+        return "cpu" if _moved.get() else self.device
+
+    def free(self) -> None:
+        """Forget every model, and give memory back to the device; running requests keep theirs."""
+        with self._guard:
+            self._loaded.clear()
+        gc.collect()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device == "mps":
+            torch.mps.empty_cache()
+
     def cards(self) -> list[ModelCard]:
         """Every model on offer, with where its weights are. Asks no network."""
         return [self._as_offline(card) if self.offline else card for card in offered()]
@@ -172,7 +200,7 @@ class ModelStore:
 
     def holds(self, name: str) -> bool:
         """Whether this model is in memory."""
-        return name in self._loaded
+        return (name, self._device_now()) in self._loaded
 
     def get(self, name: str, progress: Progress | None = None) -> LoadedModel:
         """The model, loaded unless it is in memory; callers that ask meanwhile wait for it.
@@ -181,16 +209,17 @@ class ModelStore:
             WeightsUnavailable: its weights are not on this machine and cannot be downloaded.
             MambaOutError: anything else that can be told to a user.
         """
+        place = name, self._device_now()
         with self._guard:
-            lock = self._loading.setdefault(name, threading.Lock())
+            lock = self._loading.setdefault(place, threading.Lock())
         with lock:
             with self._guard:
-                if name in self._loaded:
-                    self._loaded.move_to_end(name)
-                    return self._loaded[name]
+                if place in self._loaded:
+                    self._loaded.move_to_end(place)
+                    return self._loaded[place]
             loaded = self._load(name, progress)
             with self._guard:
-                self._loaded[name] = loaded
+                self._loaded[place] = loaded
                 self._evict()
             return loaded
 
@@ -198,7 +227,8 @@ class ModelStore:
         card = self.card(name)
         if card.weights.state == "unavailable":
             raise WeightsUnavailable(card.weights.reason)
-        model = self._build(name, progress).eval().requires_grad_(False).to(self.device)
+        device = self._device_now()
+        model = self._build(name, progress).eval().requires_grad_(False).to(device)
         data_config = resolve_data_config(model=model)
         framing = Framing.of(data_config)
         return LoadedModel(
@@ -210,7 +240,7 @@ class ModelStore:
             cost=cost(model, (3, framing.side, framing.side)),
             tensors=len(model.state_dict()),
             measured=Measured.of(name),
-            device=self.device,
+            device=device,
         )
 
     def _evict(self) -> None:

@@ -34,6 +34,9 @@ UNEXPECTED = (
     "above are still here: please try again."
 )
 NO_MEMORY = "There is not enough memory for this model now: please choose a smaller one."
+TRYING_AGAIN = "Memory ran out. Making room and trying again …"
+TRIED_AGAIN = "Memory had run out: loaded models were dropped and this was tried again."
+TRIED_ON_CPU = "The device's memory had run out, so this was computed on the CPU."
 
 MIXING_HELP = (
     "Which tokens may each token see? Bidirectional: all of them, as in training. Causal: only "

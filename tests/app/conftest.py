@@ -113,11 +113,17 @@ def new_store():
 
 
 @pytest.fixture
+def build():
+    """What makes the models of these stores."""
+    return untrained
+
+
+@pytest.fixture
 def model_card():
     return card
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture():
     """Coloured noise in large blocks, wider than high."""
     blocks = np.random.default_rng(7).integers(0, 256, (6, 9, 3), dtype=np.uint8)
