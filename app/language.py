@@ -16,3 +16,8 @@ def tr(message: str, **values: object) -> str:
 def label(message: str) -> str:
     """The words on a component: a tab, a button, a choice."""
     return message
+
+
+def noted(message: str) -> str:
+    """Marks a constant that `tr` translates where it is shown, as gettext's ``N_`` does."""
+    return message

@@ -10,13 +10,15 @@ import gradio as gr
 from app import controls, markup, models_tab, text
 from app.compare import tab as compare_tab
 from app.limits import local_hosts, middleware
+from app.long import tab as long_tab
 from app.page import Page
 from app.store import ModelStore
 from app.theme import theme
 
 # In the order they stand on the page; the first one is in front when it opens.
-TABS = (compare_tab.TAB, models_tab.TAB)
+TABS = (compare_tab.TAB, long_tab.TAB, models_tab.TAB)
 
+_HERE = Path(__file__).parent
 _QUEUE_SIZE = 32
 _SESSIONS = 200  # visitors whose result is kept at the same time, about 3 MB of arrays each
 _SWEEP_SECONDS, _PICTURE_SECONDS = 3600, 4 * 3600
@@ -59,7 +61,7 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
     return {
         "server_name": host,
         "theme": theme(),
-        "css_paths": Path(__file__).with_name("page.css"),
+        "css_paths": [_HERE / "page.css", *sorted(_HERE.glob("*/*.css"))],
         "footer_links": ["settings"],
         "run_history": False,
         "max_file_size": "20mb",

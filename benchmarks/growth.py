@@ -7,9 +7,6 @@ model and size: `python -m benchmarks.growth MODEL SIDE` prints it.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +23,7 @@ from benchmarks.report import Goal, Result, milliseconds
 from benchmarks.scan import forward as scan_forward
 from benchmarks.scan import gated_path_scan
 from benchmarks.timing import Effort, Ratio, Run, crossing, exponent, interleaved, ratio
+from mambaout.evaluation.peak_memory import give_back, peak_bytes
 
 GROUP = "growth"
 MODELS = (MAMBAOUT, VIM, DEIT)
@@ -127,30 +125,6 @@ def _peak_elsewhere(name: str, side: int) -> int | None:
     return int(answer.stdout) if answer.stdout.strip() != "unknown" else None
 
 
-def peak_bytes(run: Run) -> int | None:
-    """How far the resident memory of this process rises during a call; None off Linux.
-
-    The kernel's high-water mark is set back to the memory in use first.
-    """
-    marks, status = Path("/proc/self/clear_refs"), Path("/proc/self/statm")
-    if not marks.exists():
-        return None
-    marks.write_text("5", encoding="ascii")
-    before = int(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    run()
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return max(1, int(peak) * 1024 - before)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system: a call that found it there would seem to need none."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
-    if trim is not None:
-        trim(0)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the bytes that one forward pass of one model takes beyond those of the model."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=main.__doc__)
@@ -161,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(chosen.threads)
     forward(sized(chosen.model, 64), picture(64))  # the libraries' own memory, and their kernels
     model, image = sized(chosen.model, chosen.side), picture(chosen.side)
-    _give_back()
+    give_back()
     peak = peak_bytes(partial(forward, model, image))
     print("unknown" if peak is None else peak)
 

@@ -14,7 +14,7 @@ import torch
 from gradio.components import Component
 
 from app.store import ModelStore
-from app.ui import build_demo, launch_kwargs
+from app.ui import TABS, build_demo, launch_kwargs
 
 ROOT = Path(__file__).parents[2]
 ABSENT = "mps" if torch.cuda.is_available() else "cuda"
@@ -35,7 +35,7 @@ def parts(demo, kind):
 
 def test_it_is_built_without_a_model(demo):
     assert len(parts(demo, gr.Label)) == 2
-    assert len(parts(demo, gr.Tab)) == 2
+    assert len(parts(demo, gr.Tab)) == len(TABS)
 
 
 def test_every_component_has_a_name(demo):
@@ -67,7 +67,7 @@ def test_whatever_asks_a_model_waits_in_one_queue(demo):
 def test_launch_takes_every_argument(demo):
     arguments = launch_kwargs("127.0.0.1")
     assert not arguments.keys() - inspect.signature(demo.launch).parameters.keys()
-    assert Path(arguments["css_paths"]).is_file()
+    assert all(Path(path).is_file() for path in arguments["css_paths"])
     assert arguments["run_history"] is False
     assert arguments["app_kwargs"]["middleware"]
 
