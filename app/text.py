@@ -60,6 +60,7 @@ SHARED_SCALE = (
     "One colour scale for both models. Each value is multiplied by the number of places on its "
     "grid, because on a finer grid the same evidence is spread over more of them."
 )
+NEXT_BEST = tr("the likeliest other class")
 SWIPE_NEEDS_BOTH = tr("Swiping needs both maps, and one is missing: they stand side by side.")
 SHARED_UNIT = "× places"
 
@@ -137,8 +138,14 @@ def asking(name: str) -> str:
     return f"{name} looks at the picture …"
 
 
-def explaining(name: str) -> str:
-    return f"Drawing where {name} looks …"
+def explaining(name: str, progress: tuple[int, int | None] | None = None) -> str:
+    """A status line while a heat map is made; with how far it is, where that takes long."""
+    if progress is None or progress[1] is None:
+        return tr("Drawing where {model} looks …", model=name)
+    done, total = progress
+    return tr(
+        "Drawing where {model} looks: {done} of {total} …", model=name, done=done, total=total
+    )
 
 
 def done(seconds: float) -> str:
@@ -209,9 +216,19 @@ def measured(pictures: int, bidirectional: float, causal: float) -> str:
     )
 
 
-def heat_caption(label: str, values: np.ndarray) -> str:
+def heat_caption(label: str, values: np.ndarray, rival: str = "") -> str:
     """What a heat map shows, in words; no label where the method knows no classes."""
-    return f"{f'For {label}: s' if label else 'S'}trongest in the {strongest(values)}."
+    where = strongest(values)
+    if rival:
+        return tr(
+            "For {label} rather than {rival}: strongest in the {where}.",
+            label=label,
+            rival=rival,
+            where=where,
+        )
+    if label:
+        return tr("For {label}: strongest in the {where}.", label=label, where=where)
+    return tr("Strongest in the {where}.", where=where)
 
 
 def layer_note(layer: str, shape: tuple[int, ...]) -> str:

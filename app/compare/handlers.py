@@ -21,12 +21,14 @@ from app.compare.request import (
     Stage,
     compare,
     explain_again,
+    explain_against,
     explain_class,
     explain_layer,
 )
 from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
+from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing
 
 Values = dict[str, Any]
@@ -36,7 +38,7 @@ PLACES = (
     "left_head", "right_head", "left_answer", "right_answer",
     "left_change", "right_change", "left_facts", "right_facts",
     "heat_heading", "left_heat", "right_heat", "left_heat_caption", "right_heat_caption",
-    "heat_legend", "left_depth", "right_depth", "swipe", "divider", "swipe_caption",
+    "heat_legend", "rival", "left_depth", "right_depth", "swipe", "divider", "swipe_caption",
     "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
     "scan_heading",
 )  # fmt: skip
@@ -114,6 +116,17 @@ def explain_by(
     yield from _stages(explain_again(store, shown, method), shown, view, start)
 
 
+def explain_rival(
+    store: ModelStore, shown: Comparison | None, rival_key: str, view: View
+) -> Iterator[Values]:
+    """Draw the heat maps against another class; an empty key stands for the likeliest one."""
+    if shown is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    yield from _stages(explain_against(store, shown, rival_key or None), shown, view, start)
+
+
 def explain_depth(
     store: ModelStore, shown: Comparison | None, chosen: int, number: int, view: View
 ) -> Iterator[Values]:
@@ -182,7 +195,7 @@ def _blank() -> Values:
         blank
         | {f"{side}_{name}": None for side in markup.SIDES for name in empty}
         | {"result": None, "layer": None, "path": None, "swipe": None, "divider": False}
-        | {"status": text.WORKING}
+        | {"rival": None, "status": text.WORKING}
         | {"heat_heading": markup.heat_heading(None), "scan_heading": markup.scan_heading()}
     )
 
@@ -211,7 +224,11 @@ def _answer(comparison: Comparison, index: int) -> Values:
 def heat_maps(comparison: Comparison, view: View) -> Values:
     """Both heat maps, on one scale or each on its own, side by side or in one frame."""
     heats = [side.heat for side in comparison.sides if side.heat is not None]
-    values: Values = {"heat_heading": markup.heat_heading(comparison), "heat_legend": ""}
+    values: Values = {
+        "heat_heading": markup.heat_heading(comparison),
+        "heat_legend": "",
+        "rival": _rivals(comparison),
+    }
     shared = None
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
@@ -222,6 +239,18 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     for index, side in enumerate(comparison.sides):
         values |= _heat_map(comparison, side, markup.SIDES[index], shared, view.opacity)
     return values | _swiped(comparison, values, view)
+
+
+def _rivals(comparison: Comparison) -> Control | None:
+    """The classes to explain against, where the method does so: what either model thought of."""
+    if not METHODS[comparison.method].contrast:
+        return None
+    choices = {"": text.NEXT_BEST}
+    for side in comparison.sides:
+        if side.answer is not None and side.facts is not None:
+            known = side.facts.vocabulary
+            choices |= {known.keys[i]: known.labels[i] for i in side.answer.best()}
+    return Control(comparison.rival_key or "", tuple((v, k) for k, v in choices.items()))
 
 
 def _swiped(comparison: Comparison, values: Values, view: View) -> Values:
@@ -258,7 +287,11 @@ def _heat_map(
     label = facts.vocabulary.labels[side.explained]
     method = text.METHOD_TITLES[comparison.method]
     words = [
-        text.heat_caption(label if heat.class_index is not None else "", heat.values),
+        text.heat_caption(
+            label if heat.class_index is not None else "",
+            heat.values,
+            facts.vocabulary.labels[heat.versus] if heat.versus is not None else "",
+        ),
         text.layer_note(heat.layer, heat.values.shape),
     ]
     if shared is not None:

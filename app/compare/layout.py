@@ -39,6 +39,14 @@ def results() -> Components:
                 elem_id="method",
                 min_width=160,
             )
+            places["rival"] = gr.Dropdown(
+                [],
+                label=label("Rather than"),
+                filterable=False,
+                visible=False,
+                elem_id="rival",
+                min_width=160,
+            )
             places["scale"] = gr.Radio(
                 [("Shared by both", "shared"), ("Each its own", "own")],
                 value="shared",

@@ -17,12 +17,14 @@ from PIL import Image
 from timm.models.mambaout import GatedConvBlock
 
 from app import text
+from app.background import Progress, watched
 from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, Measured, ModelStore
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.comparison import Said
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
+from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing, token_grid
 from mambaout.models.catalogue import ModelCard
 from mambaout.models.mixing_conv import MixingConv2d
@@ -87,6 +89,7 @@ class Comparison:
     sides: tuple[Side, Side]
     chosen_key: str | None = None  # the class that was asked to be explained, by its key ...
     chosen_label: str = ""  # ... and as the row says that was selected
+    rival_key: str | None = None  # the class to explain against; None for the likeliest other one
 
     def with_side(self, index: int, side: Side) -> Comparison:
         """The same with one side replaced."""
@@ -133,8 +136,9 @@ def compare(
         yield result, text.WORKING
     for index, model in enumerate(models):
         if model is not None:
-            yield result, text.explaining(titles[index])
-            result = result.with_side(index, _with_heat(store, result, index, model, None))
+            for side, status in _heat(store, result, index, model, None):
+                result = result.with_side(index, side)
+                yield result, status
     yield result, text.TRACING
     for index, model in enumerate(models):
         if model is not None:
@@ -165,6 +169,18 @@ def explain_again(store: ModelStore, comparison: Comparison, method: str) -> Ite
     yield from _explained(store, replace(comparison, method=method), classes)
 
 
+def explain_against(
+    store: ModelStore, comparison: Comparison, rival_key: str | None
+) -> Iterator[Stage]:
+    """Draw both heat maps again, for why their class rather than another, by its key.
+
+    A side whose model does not know the other class, or explains that very one, takes its own
+    likeliest other class; so do both where `rival_key` is None.
+    """
+    classes = [side.explained for side in comparison.sides]
+    yield from _explained(store, replace(comparison, rival_key=rival_key), classes)
+
+
 def explain_layer(
     store: ModelStore, comparison: Comparison, chosen: int, number: int
 ) -> Iterator[Stage]:
@@ -186,10 +202,9 @@ def _explained(store: ModelStore, result: Comparison, classes: list[int | None])
             if model is None:
                 yield result, status
             else:
-                yield result, text.explaining(side.title)
-                result = result.with_side(
-                    index, _with_heat(store, result, index, model, classes[index])
-                )
+                for explained, step in _heat(store, result, index, model, classes[index]):
+                    result = result.with_side(index, explained)
+                    yield result, step
     yield result, ""
 
 
@@ -242,31 +257,48 @@ def _mixed(model: LoadedModel, side: Side, mixing: Mixing) -> torch.nn.Module:
     return model.view("bidirectional" if kept else mixing)
 
 
-def _with_heat(
+def _heat(
     store: ModelStore,
     result: Comparison,
     index: int,
     model: LoadedModel,
     class_index: int | None,
-) -> Side:
-    """The side with its heat map for a class, of its own first answer if that is None."""
-    side = result.sides[index]
-    if side.answer is None:
-        return side
-    class_index = side.answer.top if class_index is None else class_index
-    key = (*_asked(result, index), "heat", result.method, side.layer, class_index)
+) -> Iterator[tuple[Side, str]]:
+    """The side with its heat map for a class, of its own first answer if that is None.
 
-    def explain() -> Explanation | str:
+    The side as it is comes first, with what is being done; the side with its map last.
+    """
+    side = result.sides[index]
+    if side.answer is None or side.facts is None:
+        return
+    yield side, text.explaining(side.title)
+    chosen = side.answer.top if class_index is None else class_index
+    rival = None
+    if METHODS[result.method].contrast and result.rival_key is not None:
+        rival = side.facts.vocabulary.positions.get(result.rival_key)
+        rival = None if rival == chosen else rival
+    key = (*_asked(result, index), "heat", result.method, side.layer, chosen, rival)
+
+    def explain(progress: Progress) -> Explanation | str:
         view = _mixed(model, side, result.mixing)
+        image = _tensor(side, model)
         try:
-            return grad_cam(view, _tensor(side, model), class_index, side.layer, result.method)
+            return grad_cam(
+                view, image, chosen, side.layer, result.method, versus=rival, progress=progress
+            )
         except MambaOutError as reason:
             return str(reason)
 
-    heat = store.results.get(key, explain)
-    if isinstance(heat, str):
-        return replace(side, explained=class_index, heat=None, no_heat=heat)
-    return replace(side, explained=class_index, heat=heat, no_heat="")
+    for heat, status in watched(
+        lambda progress: store.results.get(key, lambda: explain(progress)),
+        lambda arrived: text.explaining(side.title, arrived),
+    ):
+        if heat is None:
+            yield side, status
+        elif isinstance(heat, str):
+            yield replace(side, explained=chosen, heat=None, no_heat=heat), text.WORKING
+        else:
+            yield replace(side, explained=chosen, heat=heat, no_heat=""), text.WORKING
 
 
 def _with_trace(store: ModelStore, result: Comparison, index: int, model: LoadedModel) -> Side:

@@ -18,6 +18,7 @@ from app.compare.handlers import (
     ask_both,
     explain_by,
     explain_depth,
+    explain_rival,
     explain_row,
     heat_maps,
     scan_again,
@@ -45,6 +46,9 @@ def asking(page: Page, places: Components) -> None:
     def explain(method: str, shown: Any, *chosen: Any) -> Iterator[Values]:
         yield from explain_by(store, shown, method, _view(*chosen))
 
+    def against(rival: str, shown: Any, *chosen: Any) -> Iterator[Values]:
+        yield from explain_rival(store, shown, rival, _view(*chosen))
+
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
     page.asked(_placed(places, ask), [*asked, places["method"], *view], outputs, places["status"])
     others = [
@@ -52,6 +56,11 @@ def asking(page: Page, places: Components) -> None:
             places["method"].input,
             _placed(places, explain),
             [places["method"], places["result"], *view],
+        ),
+        (
+            places["rival"].input,
+            _placed(places, against),
+            [places["rival"], places["result"], *view],
         ),
         *(
             (
@@ -195,6 +204,12 @@ def _slider(value: Control | None) -> gr.Slider:
     return gr.Slider(value=value.value, minimum=least, maximum=greatest, visible=True)
 
 
+def _dropdown(value: Control | None) -> gr.Dropdown:
+    if value is None:
+        return gr.Dropdown(visible=False)
+    return gr.Dropdown(value=value.value, choices=list(value.choices), visible=True)
+
+
 def _radio(value: Control | None) -> gr.Radio:
     if value is None:
         return gr.Radio(visible=False)
@@ -210,6 +225,7 @@ _UPDATES: dict[str, Callable[[Any], Any]] = {
     "swipe": _image_slider,
     "divider": lambda shown: gr.Slider(visible=shown),
     "depth": _slider,
+    "rival": _dropdown,
     "layer": _slider,
     "path": _radio,
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app import loading as loading_module
+from app import background
 from app.compare import request as compare_module
 from app.compare.handlers import (
     PLACES,
@@ -19,6 +20,7 @@ from app.compare.handlers import (
     ask_both,
     explain_by,
     explain_depth,
+    explain_rival,
     explain_row,
     heat_maps,
     scan_again,
@@ -246,7 +248,7 @@ def test_one_model_that_cannot_be_had_leaves_the_other(new_store, picture):
 
 
 def test_a_download_shows_how_far_it_is(new_store, picture, monkeypatch):
-    monkeypatch.setattr(loading_module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(background, "POLL_SECONDS", 0.02)
     go_on = []
 
     def slow(name, progress):
@@ -378,3 +380,29 @@ def test_the_same_question_is_answered_from_memory(new_store, picture, monkeypat
 
 def refuses_to_compute(*args, **kwargs):
     raise AssertionError("computed again")
+
+
+def test_why_one_class_rather_than_another(stages, shown):
+    store = stages[0]
+    assert heat_maps(shown, View())["rival"] is None
+    *_, values = explain_by(store, shown, "finercam", View())
+    likeliest = values["result"].sides[0]
+    labels = likeliest.facts.vocabulary.labels
+    second = likeliest.answer.best()[1]
+    assert likeliest.heat.versus == second
+    assert f"rather than {labels[second]}" in values["left_heat_caption"]
+    offered = values["rival"]
+    assert offered.value == ""
+    assert {labels[i] for i in likeliest.answer.best()} < {words for words, _ in offered.choices}
+    third = likeliest.answer.best()[2]
+    *_, values = explain_rival(store, values["result"], labels[third], View())
+    assert values["rival"].value == labels[third]
+    assert values["result"].sides[0].heat.versus == third
+    assert not np.array_equal(values["result"].sides[0].heat.values, likeliest.heat.values)
+
+
+def test_a_map_that_takes_long_says_how_far_it_is(stages, shown, monkeypatch):
+    monkeypatch.setattr(background, "POLL_SECONDS", 0.001)
+    steps = list(explain_by(stages[0], shown, "scorecam", View()))
+    assert any(re.search(r"looks: \d+ of \d+ …", step["status"]) for step in steps)
+    assert isinstance(steps[-1]["left_heat"], Picture)

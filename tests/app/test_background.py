@@ -1,0 +1,74 @@
+"""Work in a thread, watched from outside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import ContextVar
+
+import pytest
+
+from app import background
+from app.background import Abandoned, watched
+
+variable = ContextVar("variable", default="of nobody")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(background, "POLL_SECONDS", 0.01)
+
+
+def test_progress_is_told_and_the_result_comes_last():
+    told, go = threading.Event(), threading.Event()
+
+    def work(progress):
+        progress(3, 7)
+        told.set()
+        go.wait(10)
+        return "result"
+
+    steps = watched(work, str)
+    told.wait(10)
+    assert next(steps) == (None, "(3, 7)")
+    go.set()
+    *waiting, last = steps
+    assert last == ("result", "")
+    assert all(result is None for result, _ in waiting)
+
+
+def test_an_error_is_raised_where_the_result_was_waited_for():
+    def work(progress):
+        raise TimeoutError("of the work itself")
+
+    with pytest.raises(TimeoutError, match="itself"):
+        list(watched(work, str))
+
+
+def test_the_work_is_done_in_the_context_of_the_request():
+    variable.set("of the request")
+    assert list(watched(lambda progress: variable.get(), str)) == [("of the request", "")]
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_work_that_nobody_waits_for_ends_unless_it_is_to_finish(finish):
+    ended, closed = [], threading.Event()
+
+    def work(progress):
+        try:
+            closed.wait(10)
+            progress(1, 2)
+        except Abandoned:
+            ended.append("abandoned")
+            raise
+        ended.append("finished")
+
+    steps = watched(work, str, finish=finish)
+    next(steps)
+    steps.close()
+    closed.set()
+    for _ in range(1000):
+        if ended:
+            break
+        time.sleep(0.01)
+    assert ended == ["finished" if finish else "abandoned"]
