@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app import text
-from app.compare.request import Comparison, Facts, Side
+from app.compare.result import Comparison, Facts, Side
 from app.examples import Example
 from app.numbers import change, count, duration, number, percent
 from mambaout.evaluation import caveats

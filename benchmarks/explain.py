@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from app.compare.request import Comparison, compare
+from app.compare.request import compare
+from app.compare.result import Comparison
 from app.store import ModelStore
 from benchmarks.models import MAMBAOUT, VIM, build, forward, picture
 from benchmarks.report import Goal, Result, milliseconds

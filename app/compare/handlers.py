@@ -16,15 +16,15 @@ from PIL import Image
 
 from app import map_markup, markup, text
 from app.compare.request import (
-    Comparison,
-    Side,
-    Stage,
     compare,
     explain_again,
     explain_against,
     explain_class,
     explain_layer,
 )
+from app.compare.result import Comparison, Side, Stage
+from app.compare.trust import check_maps
+from app.compare.trust_markup import agreement_note, trust
 from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
@@ -39,6 +39,7 @@ PLACES = (
     "left_change", "right_change", "left_facts", "right_facts",
     "heat_heading", "left_heat", "right_heat", "left_heat_caption", "right_heat_caption",
     "heat_legend", "rival", "left_depth", "right_depth", "swipe", "divider", "swipe_caption",
+    "test", "trust",
     "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
     "scan_heading",
 )  # fmt: skip
@@ -127,6 +128,15 @@ def explain_rival(
     yield from _stages(explain_against(store, shown, rival_key or None), shown, view, start)
 
 
+def check(store: ModelStore, shown: Comparison | None, view: View) -> Iterator[Values]:
+    """Put both heat maps to the test."""
+    if shown is None:
+        yield {"status": markup.escaped(text.CHOOSE)}
+        return
+    start = time.perf_counter()
+    yield from _stages(check_maps(store, shown), shown, view, start)
+
+
 def explain_depth(
     store: ModelStore, shown: Comparison | None, chosen: int, number: int, view: View
 ) -> Iterator[Values]:
@@ -195,7 +205,7 @@ def _blank() -> Values:
         blank
         | {f"{side}_{name}": None for side in markup.SIDES for name in empty}
         | {"result": None, "layer": None, "path": None, "swipe": None, "divider": False}
-        | {"rival": None, "status": text.WORKING}
+        | {"rival": None, "test": False, "status": text.WORKING}
         | {"heat_heading": markup.heat_heading(None), "scan_heading": markup.scan_heading()}
     )
 
@@ -228,6 +238,8 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
         "heat_heading": markup.heat_heading(comparison),
         "heat_legend": "",
         "rival": _rivals(comparison),
+        "test": bool(heats),
+        "trust": trust(comparison),
     }
     shared = None
     if heats and view.shared_scale:
@@ -235,7 +247,11 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
         shared = Scale.from_zero([per_area(heat.values) for heat in heats], signed=signed)
         unit = f"{heats[0].unit}, {text.SHARED_UNIT}"
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
-        values["heat_legend"] = map_markup.caption([text.SHARED_SCALE, heats[0].caveat], bar)
+        values["heat_legend"] = map_markup.caption(
+            [text.SHARED_SCALE, heats[0].caveat, agreement_note(comparison)], bar
+        )
+    elif agreement_note(comparison):
+        values["heat_legend"] = map_markup.caption([agreement_note(comparison)])
     for index, side in enumerate(comparison.sides):
         values |= _heat_map(comparison, side, markup.SIDES[index], shared, view.opacity)
     return values | _swiped(comparison, values, view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from app import markup, text
+from app.compare import trust_text
 from app.language import label
 from app.page import Components
 from app.render import MAP_OPACITY
@@ -94,6 +95,12 @@ def results() -> Components:
         )
         _maps(places, "heat")
         places["heat_legend"] = gr.HTML(elem_id="heat-legend", label="Colour scale of both maps")
+        places["test"] = gr.Button(
+            label(trust_text.BUTTON), size="sm", visible=False, elem_id="test"
+        )
+        places["trust"] = gr.HTML(
+            elem_id="trust", label=label("What the maps are worth"), visible=False
+        )
         places["scan_heading"] = gr.HTML(markup.scan_heading(), label="What the scan remembers")
         with gr.Row(elem_classes="mo-tools"):
             places["quantity"] = gr.Dropdown(

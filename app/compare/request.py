@@ -1,14 +1,10 @@
-"""One request: a picture, two models, everything the page shows of them, stage by stage.
-
-What comes out are arrays and facts, no tensors and no modules: a result outlives the models that
-made it, and can be drawn again in another way without them.
-"""
+"""One request: a picture, two models, everything the page shows of them, stage by stage."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,91 +14,18 @@ from timm.models.mambaout import GatedConvBlock
 
 from app import text
 from app.background import Progress, watched
+from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.loading import loading
 from app.results import picture_digest
-from app.store import LoadedModel, Measured, ModelStore
+from app.store import LoadedModel, ModelStore
 from mambaout.errors import MambaOutError
-from mambaout.evaluation.comparison import Said
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing, token_grid
-from mambaout.models.catalogue import ModelCard
 from mambaout.models.mixing_conv import MixingConv2d
-from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
 DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56
-
-
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """What holds for a model whatever the picture."""
-
-    card: ModelCard
-    vocabulary: Vocabulary
-    macs: int
-    macs_how: str
-    tensors: int
-    measured: Measured | None
-    device: str
-    side: int  # of the square it is given [px]
-    layers: tuple[str, ...]  # the modules that a heat map may be of, first to last
-    layer: str  # the one it is of unless another is asked for
-
-
-@dataclass(frozen=True, eq=False)
-class Answer(Said):
-    """What one model says about the picture."""
-
-    bidirectional: np.ndarray | None  # of the same weights, where mixing was switched; else None
-    no_causal_form: str | None  # why mixing was not switched though asked for
-    seconds: float  # one forward pass
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One of the two models, as far as it is known. An empty reason means: not known yet."""
-
-    title: str
-    error: str = ""  # why there is no answer
-    facts: Facts | None = None
-    seen: Image.Image | None = None  # the part of the picture that the model sees
-    image: np.ndarray | None = None  # (1, 3, side, side): exactly what the model was given
-    answer: Answer | None = None
-    explained: int | None = None  # class index of the heat map
-    layer: str | None = None  # that the heat map is of; None for the model's default
-    heat: Explanation | None = None
-    no_heat: str = ""
-    trace: ScanTrace | None = None
-    no_trace: str = ""
-    window: np.ndarray | None = None  # (h, w) bool: the taps in use of a convolution that mixes
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Both sides of one request."""
-
-    names: tuple[str, str]
-    mixing: Mixing
-    method: str  # of the heat maps
-    picture: str  # its digest
-    sides: tuple[Side, Side]
-    chosen_key: str | None = None  # the class that was asked to be explained, by its key ...
-    chosen_label: str = ""  # ... and as the row says that was selected
-    rival_key: str | None = None  # the class to explain against; None for the likeliest other one
-
-    def with_side(self, index: int, side: Side) -> Comparison:
-        """The same with one side replaced."""
-        sides = (side, self.sides[1]) if index == 0 else (self.sides[0], side)
-        return replace(self, sides=sides)
-
-    @property
-    def answered(self) -> bool:
-        """Whether both models have answered."""
-        return all(side.answer is not None for side in self.sides)
-
-
-Stage = tuple[Comparison, str]  # what is known by now, and what is being done; "" at the end
 
 
 def compare(
@@ -251,7 +174,7 @@ def _probabilities(model: torch.nn.Module, image: torch.Tensor) -> tuple[np.ndar
         return logits.softmax(0).numpy(), seconds
 
 
-def _mixed(model: LoadedModel, side: Side, mixing: Mixing) -> torch.nn.Module:
+def mixed(model: LoadedModel, side: Side, mixing: Mixing) -> torch.nn.Module:
     """The view that gave the side's answer."""
     kept = side.answer is not None and side.answer.no_causal_form is not None
     return model.view("bidirectional" if kept else mixing)
@@ -277,11 +200,11 @@ def _heat(
     if METHODS[result.method].contrast and result.rival_key is not None:
         rival = side.facts.vocabulary.positions.get(result.rival_key)
         rival = None if rival == chosen else rival
-    key = (*_asked(result, index), "heat", result.method, side.layer, chosen, rival)
+    key = (*asked(result, index), "heat", result.method, side.layer, chosen, rival)
 
     def explain(progress: Progress) -> Explanation | str:
-        view = _mixed(model, side, result.mixing)
-        image = _tensor(side, model)
+        view = mixed(model, side, result.mixing)
+        image = input_of(side, model)
         try:
             return grad_cam(
                 view, image, chosen, side.layer, result.method, versus=rival, progress=progress
@@ -295,10 +218,12 @@ def _heat(
     ):
         if heat is None:
             yield side, status
-        elif isinstance(heat, str):
-            yield replace(side, explained=chosen, heat=None, no_heat=heat), text.WORKING
+            continue
+        explained = replace(side, explained=chosen, trust=None, no_trust="")
+        if isinstance(heat, str):
+            yield replace(explained, heat=None, no_heat=heat), text.WORKING
         else:
-            yield replace(side, explained=chosen, heat=heat, no_heat=""), text.WORKING
+            yield replace(explained, heat=heat, no_heat=""), text.WORKING
 
 
 def _with_trace(store: ModelStore, result: Comparison, index: int, model: LoadedModel) -> Side:
@@ -306,21 +231,21 @@ def _with_trace(store: ModelStore, result: Comparison, index: int, model: Loaded
     side = result.sides[index]
     if side.answer is None:
         return side
-    view = _mixed(model, side, result.mixing)
+    view = mixed(model, side, result.mixing)
 
     def follow() -> ScanTrace | str:
         try:
-            return scan_trace(view, _tensor(side, model))
+            return scan_trace(view, input_of(side, model))
         except MambaOutError as reason:
             return str(reason)
 
-    trace = store.results.get((*_asked(result, index), "trace"), follow)
+    trace = store.results.get((*asked(result, index), "trace"), follow)
     if isinstance(trace, str):
         return replace(side, no_trace=trace, window=_window(view))
     return replace(side, trace=trace)
 
 
-def _asked(result: Comparison, index: int) -> tuple[str, ...]:
+def asked(result: Comparison, index: int) -> tuple[str, ...]:
     """What decides everything that one side's model says."""
     return result.names[index], result.picture, result.mixing
 
@@ -336,7 +261,7 @@ def _window(model: torch.nn.Module) -> np.ndarray | None:
     return np.ones((height, width), dtype=bool)
 
 
-def _tensor(side: Side, model: LoadedModel) -> torch.Tensor:
+def input_of(side: Side, model: LoadedModel) -> torch.Tensor:
     if side.image is None:
         raise ValueError("a side without an answer was given nothing")
     return torch.from_numpy(side.image).to(model.device)

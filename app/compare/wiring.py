@@ -16,6 +16,7 @@ from app.compare.handlers import (
     Values,
     View,
     ask_both,
+    check,
     explain_by,
     explain_depth,
     explain_rival,
@@ -49,6 +50,9 @@ def asking(page: Page, places: Components) -> None:
     def against(rival: str, shown: Any, *chosen: Any) -> Iterator[Values]:
         yield from explain_rival(store, shown, rival, _view(*chosen))
 
+    def test(shown: Any, *chosen: Any) -> Iterator[Values]:
+        yield from check(store, shown, _view(*chosen))
+
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
     page.asked(_placed(places, ask), [*asked, places["method"], *view], outputs, places["status"])
     others = [
@@ -57,6 +61,7 @@ def asking(page: Page, places: Components) -> None:
             _placed(places, explain),
             [places["method"], places["result"], *view],
         ),
+        (places["test"].click, _placed(places, test), [places["result"], *view]),
         (
             places["rival"].input,
             _placed(places, against),
@@ -226,6 +231,7 @@ _UPDATES: dict[str, Callable[[Any], Any]] = {
     "divider": lambda shown: gr.Slider(visible=shown),
     "depth": _slider,
     "rival": _dropdown,
+    "test": lambda shown: gr.Button(visible=shown),
     "layer": _slider,
     "path": _radio,
 }

@@ -18,6 +18,7 @@ from app.compare.handlers import (
     Picture,
     View,
     ask_both,
+    check,
     explain_by,
     explain_depth,
     explain_rival,
@@ -158,7 +159,7 @@ def test_one_scale_for_both_maps_or_one_each(shown):
     assert brightest[0] < brightest[1]
     assert f">{number(max(peaks))}<" in shared["heat_legend"]
     assert "mo-legend" in shared["heat_legend"]
-    assert own["heat_legend"] == ""
+    assert "mo-legend" not in own["heat_legend"]
     for side in ("left", "right"):
         assert "mo-legend" not in shared[f"{side}_heat_caption"]
         assert "mo-legend" in own[f"{side}_heat_caption"]
@@ -406,3 +407,23 @@ def test_a_map_that_takes_long_says_how_far_it_is(stages, shown, monkeypatch):
     steps = list(explain_by(stages[0], shown, "scorecam", View()))
     assert any(re.search(r"looks: \d+ of \d+ …", step["status"]) for step in steps)
     assert isinstance(steps[-1]["left_heat"], Picture)
+
+
+def test_maps_are_tested_when_that_is_asked_for(stages, shown):
+    store = stages[0]
+    assert heat_maps(shown, View())["trust"] == ""
+    *_, values = check(store, shown, View())
+    table = values["trust"]
+    for side in values["result"].sides:
+        assert 0 <= side.trust.faithful.deletion <= 1
+        assert f"{side.trust.faithful.insertion:.2f}" in table
+    assert table.count("<tr>") == 5
+    # Another map was not tested.
+    *_, after = explain_by(store, values["result"], "layercam", View())
+    assert after["trust"] == ""
+
+
+def test_how_alike_the_maps_are_is_said(last, shown):
+    assert re.search(r"rank correlation −?\d\.\d\d, and \d+ %", last["heat_legend"])
+    lonely = shown.with_side(0, replace(shown.sides[0], heat=None, no_heat="It is blind."))
+    assert "rank correlation" not in heat_maps(lonely, View())["heat_legend"]
