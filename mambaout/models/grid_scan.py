@@ -14,6 +14,7 @@ from mambaout.models.initial import log_rates
 from mambaout.models.initial_step import initial_step_bias
 from mambaout.models.mixing_conv import MixingConv2d
 from mambaout.ops import ScanInputs, path_scan
+from mambaout.ops.layer_scan import PathParameters, step_sizes
 
 N_PATHS = 4
 
@@ -83,11 +84,15 @@ class GridScan(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """A map of tokens (b, h, w, dim) → (b, h, w, dim)."""
         u, z = self._inner(x)
-        y = path_scan(**self._scan_arguments(self._sequences(u)))
-        y = self.out_norm(self._merged(y, x.shape[1], x.shape[2]))
+        y = self.out_norm(self._scanned(u))
         if z is not None:
             y = y * F.silu(z)
         return self.out_proj(y)  # type: ignore[no-any-return]
+
+    def _scanned(self, u: Tensor) -> Tensor:
+        """What the scans make of a map (b, h, w, d), merged: a map of the same shape."""
+        y = path_scan(**self._scan_arguments(self._sequences(u)))
+        return self._merged(y, u.shape[1], u.shape[2])
 
     def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
         """What each path's scan is given for a map of tokens ``x`` (b, h, w, dim).
@@ -97,32 +102,33 @@ class GridScan(nn.Module, ABC):
         The gate z of this family multiplies the normed sum of the paths, not each path's result.
         """
         u, z = self._inner(x)
-        scan = self._scan_arguments(self._sequences(u))
-        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
+        u = self._sequences(u)
+        steps, B, C = self._low(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        weights, biases, log_rates, skips = self._parameters_of_scans()
+        delta = step_sizes(steps, weights, biases)
         # One more token, of zeros, for the steps that are at no token.
         gate = None if z is None else F.pad(z.flatten(1, 2), (0, 0, 0, 1))
         inputs = []
         orders = self._orders(x.shape[1], x.shape[2], x.device)
         for k, (path, visited) in enumerate(zip(self.paths, orders, strict=True)):
-            steps = torch.arange(len(visited), device=x.device)
-            if scan["reverse"][k]:
-                steps = steps.flip(0)
-            order = visited[steps]
+            back = self._reverse[k]
+            order = visited.flip(0) if back else visited
 
-            def along_path(t: Tensor, at: Tensor = steps) -> Tensor:  # (b, l, c) -> (b, c, steps)
-                return t[:, at].mT
+            def along_path(t: Tensor, back: bool = back, steps: int = len(order)) -> Tensor:
+                t = t[:, :steps]  # (b, l or more, c) -> (b, c, l)
+                return (t.flip(1) if back else t).mT
 
             inputs.append(
                 ScanInputs(
                     path=path,
                     order=order,
-                    u=along_path(scan["u"][k]),
+                    u=along_path(u[k]),
                     delta=along_path(delta[k]),
-                    A=scan["A"][k],
-                    B=along_path(scan["B"][k]),
-                    C=along_path(scan["C"][k]),
-                    D=scan["D"][k],
-                    z=None if gate is None else along_path(gate, order),
+                    A=-torch.exp(log_rates[k].float()),
+                    B=along_path(B[k]),
+                    C=along_path(C[k]),
+                    D=skips[k],
+                    z=None if gate is None else gate[:, order].mT,
                 )
             )
         return inputs
@@ -134,11 +140,23 @@ class GridScan(nn.Module, ABC):
             u, z = u.chunk(2, dim=-1)
         return F.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1), z
 
+    def _low(self, u: Tensor) -> Tensor:
+        """What Δ, B and C come from, (k, b, l, r + 2n), for the paths' sequences (k, b, l, d)."""
+        return torch.matmul(u, self.x_proj_weight[self._rows].mT[:, None])
+
+    def _parameters_of_scans(self) -> PathParameters:
+        stacked = (
+            self.dt_projs_weight,
+            self.dt_projs_bias,
+            self.A_logs.unflatten(0, (N_PATHS, -1)),
+            self.Ds.unflatten(0, (N_PATHS, -1)),
+        )
+        return PathParameters(*([parameter[row] for row in self._rows] for parameter in stacked))
+
     def _scan_arguments(self, u: Tensor) -> dict[str, Any]:
         """The arguments of `path_scan` for the paths' sequences (k, b, l, d)."""
         rows, inner = self._rows, u.shape[-1]
-        projected = torch.matmul(u, self.x_proj_weight[rows].mT[:, None])
-        step, B, C = projected.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        step, B, C = self._low(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         return {
             "u": u,
             # Without its bias, which the scan adds once, before the softplus.

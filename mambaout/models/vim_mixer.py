@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from mambaout.models.initial import log_rates, step_projection
 from mambaout.models.mixing import Mixing, set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
-from mambaout.ops import ScanInputs, causal_conv1d, path_scan
+from mambaout.ops import ScanInputs, path_scan
+from mambaout.ops.layer_scan import (
+    PathParameters,
+    fusible,
+    merged_scan,
+    path_conv,
+    step_sizes,
+    walks,
+)
 
 _PATHS: dict[Mixing, tuple[str, ...]] = {
     "bidirectional": ("forward", "backward"),
@@ -68,72 +76,95 @@ class VimMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (b, l, dim) in raster order → (b, l, dim)."""
-        z, arguments = self._project(x)
-        y = path_scan(**arguments).mean(0)
-        return self.out_proj(y * F.silu(z))  # type: ignore[no-any-return]
+        u, low, z = self._project(x)
+        if fusible(u, self.parameters()):
+            y = merged_scan(
+                u,
+                low,
+                self._parameters_of_scans(),
+                walks(self._reverse, x.shape[1]),
+                z=z,
+                scale=1 / len(self.paths),
+            )
+        else:
+            y = path_scan(**self._scan_arguments(u, low)).mean(0) * F.silu(z)
+        return self.out_proj(y)  # type: ignore[no-any-return]
 
     def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
         """What each path's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`."""
-        z, scan = self._project(x)
-        delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
+        u, low, z = self._project(x)
+        steps, B, C = low.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        weights, biases, log_rates, skips = self._parameters_of_scans()
+        delta = step_sizes(steps, weights, biases)
         inputs = []
         for k, path in enumerate(self.paths):
+            back = self._reverse[k]
             order = torch.arange(x.shape[1], device=x.device)
-            if scan["reverse"][k]:
-                order = order.flip(0)
 
-            def along_path(t: Tensor, order: Tensor = order) -> Tensor:  # (b, l, c) -> (b, c, l)
-                return t[:, order].mT
+            def along_path(t: Tensor, back: bool = back) -> Tensor:  # (b, l, c) -> (b, c, l)
+                return (t.flip(1) if back else t).mT
 
             inputs.append(
                 ScanInputs(
                     path=path,
-                    order=order,
-                    u=along_path(scan["u"][k]),
+                    order=order.flip(0) if back else order,
+                    u=along_path(u[k]),
                     delta=along_path(delta[k]),
-                    A=scan["A"][k],
-                    B=along_path(scan["B"][k]),
-                    C=along_path(scan["C"][k]),
-                    D=scan["D"][k],
+                    A=-torch.exp(log_rates[k].float()),
+                    B=along_path(B[k]),
+                    C=along_path(C[k]),
+                    D=skips[k],
                     z=along_path(z),
                 )
             )
         return inputs
 
-    def _project(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """The gate (b, l, d) and the arguments of `path_scan`, paths stacked on the first axis.
+    @property
+    def _suffixes(self) -> list[str]:
+        return ["_b" if path == "backward" else "" for path in self.paths]
+
+    @property
+    def _reverse(self) -> tuple[bool, ...]:
+        return tuple(path == "backward" for path in self.paths)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is scanned (k, b, l, d), what Δ, B and C come from (k, b, l, r + 2n), the gate.
 
         Nothing is flipped: the backward path convolves and scans towards smaller indices.
         """
         inner, gate = self.in_proj(x).chunk(2, dim=-1)
-        suffixes = ["_b" if path == "backward" else "" for path in self.paths]
-        reverse = tuple(suffix == "_b" for suffix in suffixes)
-        u = torch.stack(
-            [
-                F.silu(causal_conv1d(inner, conv.weight, conv.bias, reverse=back))
-                for conv, back in zip(self._each("conv1d", suffixes), reverse, strict=True)
-            ]
-        )
-        x_weight = torch.stack([proj.weight.mT for proj in self._each("x_proj", suffixes)])
-        projected = torch.matmul(u, x_weight[:, None])
-        step, B, C = projected.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        step_projections = self._each("dt_proj", suffixes)
-        step_weight = torch.stack([proj.weight.mT for proj in step_projections])
-        rates: list[Tensor] = [self.A_b_log if back else self.A_log for back in reverse]
-        return gate, {
+        convs = self._each("conv1d")
+        weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
+        u = path_conv(inner, weights, biases, self._reverse)
+        projections = zip(u, self._each("x_proj"), strict=True)
+        return u, torch.stack([F.linear(path, proj.weight) for path, proj in projections]), gate
+
+    def _parameters_of_scans(self) -> PathParameters:
+        steps = self._each("dt_proj")
+        rates: list[Tensor] = [self.A_b_log if back else self.A_log for back in self._reverse]
+        skips: list[Tensor] = [self.D_b if back else self.D for back in self._reverse]
+        weights, biases = [step.weight for step in steps], [step.bias for step in steps]
+        return PathParameters(weights, biases, rates, skips)
+
+    def _scan_arguments(self, u: Tensor, low: Tensor) -> dict[str, Any]:
+        """The arguments of `path_scan`."""
+        steps, B, C = low.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        weights, biases, rates, skips = self._parameters_of_scans()
+        raw = [F.linear(step, weight) for step, weight in zip(steps, weights, strict=True)]
+        return {
             "u": u,
             # Without its bias, which the scan adds once, before the softplus.
-            "delta": torch.matmul(step, step_weight[:, None]),
+            "delta": torch.stack(raw),
             "A": -torch.exp(torch.stack(rates).float()),
             "B": B,
             "C": C,
-            "D": torch.stack([self.D_b if back else self.D for back in reverse]),
-            "delta_bias": torch.stack([proj.bias for proj in step_projections]),
-            "reverse": reverse,
+            "D": torch.stack(skips),
+            "delta_bias": torch.stack(biases),
+            "reverse": self._reverse,
         }
 
-    def _each(self, name: str, suffixes: list[str]) -> list[Any]:
-        return [getattr(self, name + suffix) for suffix in suffixes]
+    def _each(self, name: str) -> list[Any]:
+        return [getattr(self, name + suffix) for suffix in self._suffixes]
 
     def extra_repr(self) -> str:
         return f"paths={self.paths}, mixing={self.mixing!r}"

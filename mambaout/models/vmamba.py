@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from timm.layers import DropPath, Mlp
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
@@ -34,6 +37,7 @@ from mambaout.models.staged import (
     to_nchw,
     to_nhwc,
 )
+from mambaout.ops.layer_scan import fusible, merged_scan
 
 # In the order of the stacked parameters.
 PATHS = ("row", "column", "row reversed", "column reversed")
@@ -92,8 +96,35 @@ class CrossScan(GridScan):
         ]
         return torch.stack(maps).sum(0)
 
+    def _scanned(self, u: Tensor) -> Tensor:
+        if not fusible(u, self.parameters()):
+            return super()._scanned(u)
+        height, width = u.shape[1:3]
+        tokens = u.flatten(1, 2)
+        # Projections do not mix tokens: one product in raster order serves all paths.
+        weight: Tensor = self.x_proj_weight
+        if len(self.paths) < len(PATHS):
+            weight = weight[self._rows]
+        low = F.linear(tokens, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2])
+        merged: Tensor = merged_scan(
+            tokens.expand(len(self.paths), -1, -1, -1),
+            low.permute(2, 0, 1, 3),
+            self._parameters_of_scans(),
+            _walks(self.paths, height, width),
+        )
+        return merged.view(u.shape)
+
     def extra_repr(self) -> str:
         return f"paths={self.paths}, mixing={self.mixing!r}"
+
+
+@lru_cache(maxsize=64)
+def _walks(paths: tuple[str, ...], height: int, width: int) -> np.ndarray:
+    """The raster positions that each path visits, (k, h*w)."""
+    grid = np.arange(height * width).reshape(height, width)
+    walks = [(grid.T if path.startswith("column") else grid).ravel() for path in paths]
+    ends = [-1 if path.endswith("reversed") else 1 for path in paths]
+    return np.stack([walk[::end] for walk, end in zip(walks, ends, strict=True)])
 
 
 class VMambaBlock(nn.Module):

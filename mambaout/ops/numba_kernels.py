@@ -18,10 +18,11 @@ import numpy as np
 
 from mambaout.ops.numba_math import (
     LN2,
-    LOG2E,
     ONE,
+    SOURCES,
     ZERO,
     exp2,
+    scale_rates,
     sigmoid,
     silu,
     softplus,
@@ -30,7 +31,7 @@ from mambaout.ops.numba_math import (
 from mambaout.ops.numba_vector import load, prefetch, splat, store, total
 
 CHUNK = 16  # tokens whose states the backward keeps at a time, in the second-level cache
-_AHEAD = 8  # tokens before its turn that a row of memory is asked for
+AHEAD = 8  # tokens before its turn that a row of memory is asked for
 
 
 def array(axes: int) -> Any:
@@ -40,14 +41,6 @@ def array(axes: int) -> Any:
 
 _WHOLE, _FLAG = nb.intp, nb.boolean
 _FLAGS = nb.types.Array(nb.boolean, 1, "C")
-
-
-@nb.njit(error_model="numpy")
-def scale_rates(a, A):
-    """a (n, d) = A (d, n) · log2(e), because exp(x) = 2^(x log2 e)."""
-    for j in range(A.shape[0]):
-        for n in range(A.shape[1]):
-            a[n, j] = A[j, n] * LOG2E
 
 
 @cache
@@ -62,10 +55,13 @@ def forward_kernel(lanes: int) -> Any:
         array(2), _FLAGS, _FLAG, array(4), _FLAG, array(4), array(5), _WHOLE,
     )  # fmt: skip
 
+    sources = SOURCES
+
     @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
     def forward(
         first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, out, kept, every
     ):
+        sources  # noqa: B018
         _, b, length, d = u.shape
         n_state = A.shape[2]
         tiles = d // tile
@@ -79,7 +75,7 @@ def forward_kernel(lanes: int) -> Any:
             scale_rates(a, A[k, d0 : d0 + tile])
             for s in range(length):
                 t = length - 1 - s if reverse[k] else s
-                soon = max(t - _AHEAD, 0) if reverse[k] else min(t + _AHEAD, length - 1)
+                soon = max(t - AHEAD, 0) if reverse[k] else min(t + AHEAD, length - 1)
                 for j in range(0, tile, lanes):
                     prefetch(u, (k, i, soon, d0 + j), lanes)
                     prefetch(step, (k, i, soon, d0 + j), lanes)
@@ -119,6 +115,8 @@ def backward_kernel(lanes: int) -> Any:
         array(4), array(5), array(5), array(3), _FLAG,
     )  # fmt: skip
 
+    sources = SOURCES
+
     @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
     def backward(
         first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, kept,
@@ -126,6 +124,7 @@ def backward_kernel(lanes: int) -> Any:
     ):  # fmt: skip
         # dA (b, k, n, d) and dD (b, k, d) per picture, dB and dC (tiles, k, b, l, n) per tile:
         # partial sums, so that no two jobs write to one place. dA only where ``weights`` says so.
+        sources  # noqa: B018
         _, b, length, d = u.shape
         n_state = A.shape[2]
         tiles = d // tile

@@ -6,10 +6,18 @@ channel. A polynomial and an exponent built from bits take a few instructions on
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numba as nb
 import numpy as np
 
+from mambaout.ops import numba_vector
 from mambaout.ops.numba_vector import at_least, magnitude, positive, split_exponent
+
+# Numba looks up its cache on disk by the source of a kernel and by what the kernel encloses. Each
+# encloses this, so that a kernel is compiled anew when what is inlined into it changes.
+SOURCES = zlib.crc32(b"".join(Path(p).read_bytes() for p in (__file__, numba_vector.__file__)))
 
 LOG2E = np.float32(1.4426950408889634)
 LN2 = np.float32(0.6931471805599453)
@@ -25,6 +33,7 @@ _L0, _L1, _L2, _L3, _L4 = (
     np.float32(c) for c in (2.0, 0.666663146, 0.400249121, 0.279605713, 0.28178498)
 )
 _TWO, _LOWEST, _MINUS_LOG2E = np.float32(2.0), np.float32(-126.0), -LOG2E
+_TINY = np.float32(2.0**-126)
 
 
 @nb.njit(error_model="numpy")
@@ -37,17 +46,23 @@ def exp2(x):
 @nb.njit(error_model="numpy")
 def softplus(x):
     """log(1 + e^x) = max(x, 0) + log1p(e), with e = e^-|x| and log1p(e) = 2 atanh(e / (2 + e))."""
-    e = exp2(magnitude(x) * _MINUS_LOG2E)
+    e = _small(x)
     return at_least(x, ZERO) + _twice_atanh(e / (e + _TWO))
 
 
 @nb.njit(error_model="numpy")
 def softplus_and_slope(x):
     """log(1 + e^x) and its derivative, the sigmoid, from one exponential and one division."""
-    e = exp2(magnitude(x) * _MINUS_LOG2E)
+    e = _small(x)
     one, two = e + ONE, e + _TWO
     both = ONE / (one * two)
     return at_least(x, ZERO) + _twice_atanh(e * one * both), positive(x, ONE, e) * two * both
+
+
+@nb.njit(error_model="numpy")
+def _small(x):
+    """e^-|x|, exactly 0 where it is below 2^-126: a step of zero keeps all."""
+    return exp2(magnitude(x) * _MINUS_LOG2E) - _TINY
 
 
 @nb.njit(error_model="numpy")
@@ -67,3 +82,11 @@ def sigmoid(x):
 def silu(x):
     """x / (1 + e^-x)."""
     return x * sigmoid(x)
+
+
+@nb.njit(error_model="numpy")
+def scale_rates(a, A):
+    """a (n, d) = A (d, n) · log2(e), because exp(x) = 2^(x log2 e)."""
+    for j in range(A.shape[0]):
+        for n in range(A.shape[1]):
+            a[n, j] = A[j, n] * LOG2E

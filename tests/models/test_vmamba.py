@@ -117,6 +117,7 @@ def test_reads_the_names_of_the_first_release():
         assert torch.equal(target.state_dict()[name], tensor), name
 
 
+@torch.no_grad()
 def test_reads_linear_layers_that_were_saved_as_convolutions():
     source, target = redrawn(small(**SECOND)), small(**SECOND)
     as_saved = {
