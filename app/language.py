@@ -13,6 +13,18 @@ def tr(message: str, **values: object) -> str:
     return message.format(**values) if values else message
 
 
+def ntr(one: str, many: str, count: int, **values: object) -> str:
+    """A sentence in the singular or the plural; its place "{count}" is filled with ``count``.
+
+    Args:
+        one: the English sentence for one.
+        many: that for any other number.
+        count: decides.
+        **values: as for `tr`.
+    """
+    return (one if count == 1 else many).format(count=count, **values)
+
+
 def label(message: str) -> str:
     """The words on a component: a tab, a button, a choice."""
     return message

@@ -44,6 +44,7 @@ class Page:
         controls: what is chosen beside the tabs: "picture", "left", "right", "mixing", "run", ….
         active: holds the id of the tab in front.
         tab: the gradio tab that is being built, and its id.
+        tabs: all of them; who updates what is selected brings one to the front.
         triggers: gradio's listeners to whatever asks the tab in front for an answer.
         heavy: the events that ask a model, which "Stop" ends.
         status: the status line of each tab that has one.
@@ -55,6 +56,7 @@ class Page:
     active: gr.State
     triggers: list[Callable[..., Any]]
     tab: tuple[str, gr.Tab] | None = None
+    tabs: gr.Tabs | None = None
     heavy: list[Any] = field(default_factory=list)
     status: list[gr.HTML] = field(default_factory=list)
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from app import controls, markup, models_tab, text
 from app.compare import tab as compare_tab
+from app.folder import tab as folder_tab
 from app.limits import local_hosts, middleware
 from app.long import tab as long_tab
 from app.page import Page
@@ -16,7 +17,7 @@ from app.store import ModelStore
 from app.theme import theme
 
 # In the order they stand on the page; the first one is in front when it opens.
-TABS = (compare_tab.TAB, long_tab.TAB, models_tab.TAB)
+TABS = (compare_tab.TAB, folder_tab.TAB, long_tab.TAB, models_tab.TAB)
 
 _HERE = Path(__file__).parent
 _QUEUE_SIZE = 32
@@ -40,7 +41,7 @@ def build_demo(store: ModelStore) -> gr.Blocks:
             page = Page(demo, store, parts, active, controls.triggers(demo, parts))
             with (
                 gr.Column(scale=1, min_width=320, elem_classes="mo-results"),
-                gr.Tabs(overflow_behavior="wrap"),
+                gr.Tabs(overflow_behavior="wrap") as page.tabs,
             ):
                 for tab in TABS:
                     classes = ["mo-alone"] if tab.alone else []

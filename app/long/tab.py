@@ -36,7 +36,7 @@ def _arithmetic(page: Page) -> None:
     """The paper's criterion for any picture size and model."""
     titles = {card.name: card.title for card in page.store.cards()}
     first = _FIRST_MODEL if _FIRST_MODEL in titles else next(iter(titles))
-    heading = gr.HTML(label=label("When is a sequence long?"))
+    heading = gr.HTML(label=label("When is a sequence long?"), elem_id="long-heading")
     with gr.Row(elem_classes="mo-tools"):
         tasks = gr.Radio(
             [(text.TASK_NAMES[name], name) for name in TASKS],

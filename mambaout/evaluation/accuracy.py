@@ -116,7 +116,7 @@ def count(
     views: Sequence[View],
     matchings: Mapping[str, Matching],
 ) -> Counted:
-    """Count the answers to ``pictures``.
+    """Count the answers to ``pictures``: all where views are compared, else those with a class.
 
     Args:
         pictures: of the run, in its order.
@@ -142,7 +142,8 @@ def count(
             if answer is None:
                 continue
             targets = matchings[view.model].targets(picture)
-            scores[view].add(answer, frozenset[int]().union(*targets.values()))
+            if targets:
+                scores[view].add(answer, frozenset[int]().union(*targets.values()))
             for name, right in targets.items():
                 classes[view][name].add(answer, right)
             said.append(_said(view, answer, matchings[view.model], targets.values()))

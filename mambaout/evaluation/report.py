@@ -110,11 +110,12 @@ def as_csv(evaluation: Evaluation) -> str:
 
 
 def _answer_cells(answer: Answer, matching: Matching, picture: Picture) -> dict[str, Any]:
-    right = frozenset[int]().union(*matching.targets(picture).values())
-    cells: dict[str, Any] = {
-        "right1": int(answer.outputs[0] in right),
-        "right5": int(not right.isdisjoint(answer.outputs)),
-    }
+    targets = matching.targets(picture)
+    right = frozenset[int]().union(*targets.values())
+    cells: dict[str, Any] = {}
+    if targets:
+        cells["right1"] = int(answer.outputs[0] in right)
+        cells["right5"] = int(not right.isdisjoint(answer.outputs))
     labels = matching.classes.vocabulary.labels
     for place, (output, confidence) in enumerate(
         zip(answer.outputs, answer.confidences, strict=True), start=1

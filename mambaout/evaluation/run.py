@@ -202,7 +202,7 @@ def _answered(run: Run, batch: range, prepared: Sequence[Prepared]) -> list[Reco
         images = torch.stack(list(asked.values())).to(run.device)
         for mixing, view in model.views.items():
             name = View(model.name, mixing)
-            for index, answer in zip(asked, _first_five(view, images, name), strict=True):
+            for index, answer in zip(asked, first_five(view, images, name), strict=True):
                 answers[index][str(name)] = answer
     return [
         Record(index, run.pictures[index].name, damaged=ready)
@@ -212,8 +212,13 @@ def _answered(run: Run, batch: range, prepared: Sequence[Prepared]) -> list[Reco
     ]
 
 
-def _first_five(model: nn.Module, images: Tensor, view: View) -> list[Answer]:
-    """The likeliest outputs for each of ``images`` (b, 3, h, w), at most five."""
+def first_five(model: nn.Module, images: Tensor, view: View) -> list[Answer]:
+    """The likeliest outputs for each of ``images`` (b, 3, h, w), at most five.
+
+    Raises:
+        EvaluationError: the images do not fit into memory, or the answer is no number; the text
+            calls the model ``view``.
+    """
     try:
         with torch.inference_mode():
             logits = model(images).float().cpu()  # (b, classes)

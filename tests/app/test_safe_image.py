@@ -17,7 +17,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app.limits import local_hosts, middleware
-from app.safe_image import ONLY_UPLOADS, SafeImage, notes_of
+from app.safe_image import SafeImage, notes_of
+from app.uploads import ONLY_UPLOADS
 from mambaout.pictures.colour import ON_WHITE
 from mambaout.pictures.gate import FIRST_FRAME
 from tests.pictures import file_parts as make

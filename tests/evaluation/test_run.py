@@ -32,14 +32,14 @@ def two_pictures(tmp_path):
 
 
 def test_answers_are_probabilities_the_likeliest_first():
-    (answer,) = running._first_five(Answers(0.0, 2.0, 1.0), torch.zeros(1, 3, 2, 2), VIEW)
+    (answer,) = running.first_five(Answers(0.0, 2.0, 1.0), torch.zeros(1, 3, 2, 2), VIEW)
     assert answer.outputs == (1, 2, 0)
     assert answer.confidences == pytest.approx((0.665241, 0.244728, 0.090031), abs=1e-6)
 
 
 def test_no_number_is_no_answer():
     with pytest.raises(EvaluationError, match="model causal answers with numbers that are not"):
-        running._first_five(Answers(0.0, float("nan")), torch.zeros(1, 3, 2, 2), VIEW)
+        running.first_five(Answers(0.0, float("nan")), torch.zeros(1, 3, 2, 2), VIEW)
 
 
 def test_every_batch_belongs_to_one_process(two_pictures):
