@@ -24,6 +24,7 @@ PACKAGES = ("mambaout", "app")
 BROUGHT_ALONG = {
     "starlette": "gradio's server is built on it and chooses its version",
     "llvmlite": "numba compiles with exactly one version of it",
+    "triton": "torch compiles with exactly one version of it, on Linux with CUDA",
     "torchvision": "timm's picture transforms are torchvision's; its version goes with torch's",
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mambaout.ops.causal_conv import causal_conv1d, raster_causal_mask
 from mambaout.ops.path_scan import path_scan
-from mambaout.ops.plain_scan import plain_selective_scan, scan_states
-from mambaout.ops.scan import selective_scan
+from mambaout.ops.plain_scan import plain_selective_scan
+from mambaout.ops.scan import scan_states, selective_scan
 from mambaout.ops.scan_inputs import ScanInputs
 from mambaout.ops.scan_order import ScanOrder, scan_order
 

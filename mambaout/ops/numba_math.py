@@ -29,9 +29,8 @@ _E1, _E2, _E3, _E4, _E5 = (
     np.float32(c) for c in (0.693146978, 0.240222421, 0.0555073374, 0.00967151279, 0.00132647273)
 )
 # 2 atanh(s) / s as a polynomial in s², s <= 1/3: 4e-9 relative.
-_L0, _L1, _L2, _L3, _L4 = (
-    np.float32(c) for c in (2.0, 0.666663146, 0.400249121, 0.279605713, 0.28178498)
-)
+ATANH = tuple(np.float32(c) for c in (2.0, 0.666663146, 0.400249121, 0.279605713, 0.28178498))
+_L0, _L1, _L2, _L3, _L4 = ATANH
 _TWO, _LOWEST, _MINUS_LOG2E = np.float32(2.0), np.float32(-126.0), -LOG2E
 _TINY = np.float32(2.0**-126)
 

@@ -8,13 +8,13 @@ a linear layer leaves its output, and because channels are the vector lanes of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambaout.ops import numba_scan
+from mambaout.ops import numba_scan, triton_scan
 
 
 def path_scan(
@@ -42,9 +42,25 @@ def path_scan(
     Returns:
         y, (k, b, l, d), in memory order and in the dtype of ``u``; the state is float32 or wider.
     """
+    return fastest(u)(u, delta, A, B, C, D, delta_bias, reverse, softplus=True)
+
+
+def fastest(u: Tensor) -> Callable[..., Tensor]:
+    """The form of the scan for the device and dtype of ``u``; arguments as `time_major_scan`."""
     if numba_scan.supports(u):
-        return numba_scan.scan(u, delta, A, B, C, D, delta_bias, reverse, softplus=True)
-    return time_major_scan(u, delta, A, B, C, D, delta_bias, reverse, softplus=True)
+        return numba_scan.scan
+    if triton_scan.supports(u):
+        return triton_scan.scan
+    return time_major_scan
+
+
+def fused_states(u: Tensor) -> Callable[..., Tensor] | None:
+    """The kernels that write every state, for the device and dtype of ``u``, if there are any.
+
+    Their arguments are (u, delta, A, B, reverse) as in `path_scan`, with ``delta`` after the
+    softplus; the result is (k, b, l, n, d), not differentiable.
+    """
+    return next((form.states for form in (numba_scan, triton_scan) if form.supports(u)), None)
 
 
 def time_major_scan(

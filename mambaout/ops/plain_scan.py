@@ -44,22 +44,7 @@ def plain_selective_scan(
 
 
 def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor) -> Tensor:
-    """Every hidden state h_t of the scan; arguments as in `mambaout.ops.selective_scan`.
-
-    Gu & Dao 2023 (arXiv:2312.00752), eq. 2a with the discretisation of eq. 4.
-
-    Args:
-        u: input, (b, d, l).
-        delta: step size, (b, d, l), after the softplus.
-        A: decay rate, (d, n).
-        B: input matrix, (b, n, l); or (b, g, n, l); or (d, n).
-
-    Returns:
-        h, (b, d, l, n), float32 or wider. ``h[:, :, -1]`` is the last state.
-
-    Raises:
-        ValueError: an argument's shape disagrees with that of ``u`` and ``A``.
-    """
+    """Every hidden state h_t of the scan, as `mambaout.ops.scan_states`."""
     check_scan_shapes(u, delta, A, B)
     dtype = torch.promote_types(u.dtype, torch.float32)
     B = per_channel(B, u).to(dtype)

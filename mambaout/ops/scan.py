@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mambaout.ops import numba_scan
-from mambaout.ops.path_scan import time_major_scan
+from mambaout.ops.path_scan import fastest, fused_states
+from mambaout.ops.plain_scan import scan_states as plain_scan_states
 from mambaout.ops.shapes import check_scan_shapes, grouped
 
 
@@ -33,8 +34,9 @@ def selective_scan(
     ``A`` follows the zero-order hold of eq. 4. ``B`` follows its first-order simplification,
     delta_t B_t, as the authors' own code does; pretrained weights expect it.
 
-    On a CPU the fused Numba kernels run, elsewhere and in float64 the time-major torch form;
-    `mambaout.ops.plain_selective_scan` is the same recurrence written to be read.
+    On a CPU the fused Numba kernels run, on a CUDA device those in Triton; on other devices and in
+    float64 the time-major torch form. `mambaout.ops.plain_selective_scan` is the same recurrence
+    written to be read.
 
     Args:
         u: input, (b, d, l).
@@ -71,15 +73,10 @@ def selective_scan(
         for t in (B, C)
     )
     d = u.shape[1]
-
-    def by_path(t: Tensor) -> Tensor:  # (b, d, l) -> (g, b, l, d/g), a view
-        paths: Tensor = t.unflatten(1, (groups, d // groups)).permute(1, 0, 3, 2)
-        return paths
-
     zero = u.new_zeros(d, dtype=torch.promote_types(u.dtype, torch.float32))
     arguments = (
-        by_path(u),
-        by_path(delta),
+        _by_path(u, groups),
+        _by_path(delta, groups),
         A.unflatten(0, (groups, d // groups)),
         B.permute(1, 0, 3, 2),
         C.permute(1, 0, 3, 2),
@@ -88,8 +85,49 @@ def selective_scan(
         (False,) * groups,
     )
     if numba_scan.supports(u):
-        gate = None if z is None else by_path(z)
+        gate = None if z is None else _by_path(z, groups)
         y = numba_scan.scan(*arguments, softplus=delta_softplus, z=gate)
         return y.permute(1, 0, 3, 2).flatten(1, 2)
-    y = time_major_scan(*arguments, softplus=delta_softplus).permute(1, 0, 3, 2).flatten(1, 2)
+    y = fastest(u)(*arguments, softplus=delta_softplus).permute(1, 0, 3, 2).flatten(1, 2)
     return y if z is None else (y * F.silu(z.to(y)))
+
+
+def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    """Every hidden state h_t of the scan; arguments as in `selective_scan`.
+
+    Gu & Dao 2023 (arXiv:2312.00752), eq. 2a with the discretisation of eq. 4. Where no gradient is
+    asked for, the kernels of `selective_scan` write the states; else torch computes them.
+
+    Args:
+        u: input, (b, d, l).
+        delta: step size, (b, d, l), after the softplus.
+        A: decay rate, (d, n).
+        B: input matrix, (b, n, l); or (b, g, n, l); or (d, n).
+
+    Returns:
+        h, (b, d, l, n), float32 or wider. ``h[:, :, -1]`` is the last state.
+
+    Raises:
+        ValueError: an argument's shape disagrees with that of ``u`` and ``A``.
+    """
+    needs_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (u, delta, A, B))
+    states = fused_states(u)
+    if states is None or needs_gradient:
+        return plain_scan_states(u, delta, A, B)
+    check_scan_shapes(u, delta, A, B)
+    B = grouped(B, u)
+    groups = B.shape[1]
+    kept: Tensor = states(
+        _by_path(u, groups),
+        _by_path(delta, groups),
+        A.unflatten(0, (groups, A.shape[0] // groups)),
+        B.permute(1, 0, 3, 2),
+        (False,) * groups,
+    )
+    return kept.permute(1, 0, 4, 2, 3).flatten(1, 2)
+
+
+def _by_path(t: Tensor, groups: int) -> Tensor:
+    """(b, d, l) → (g, b, l, d/g), a view."""
+    paths: Tensor = t.unflatten(1, (groups, t.shape[1] // groups)).permute(1, 0, 3, 2)
+    return paths

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambaout.ops import numba_scan
+from mambaout.ops import numba_scan, triton_scan
 from mambaout.ops.numba_scan import MULTIPLE, lanes_and_tile, rows, single
 from mambaout.ops.numba_summary import summary_kernel
 from mambaout.ops.numba_threads import in_threads
@@ -27,11 +27,13 @@ class ScanSummary(NamedTuple):
 def scan_summary(inputs: ScanInputs) -> ScanSummary:
     """Run one scan path and reduce every state to three numbers as soon as it is there.
 
-    On a CPU the states, (b, d, l, n) in all, never exist together; elsewhere and in float64 they
-    do. Not differentiable.
+    On a CPU and on a CUDA device the states, (b, d, l, n) in all, never exist together; elsewhere
+    and in float64 they do. Not differentiable.
     """
     if numba_scan.supports(inputs.u):
         return _fused_summary(inputs)
+    if triton_scan.supports(inputs.u):
+        return _gpu_summary(inputs)
     return plain_scan_summary(inputs)
 
 
@@ -70,3 +72,11 @@ def _fused_summary(inputs: ScanInputs) -> ScanSummary:
     )
     decays, squares, reads = sums.sum(0)
     return ScanSummary(decays / inputs.A.numel(), squares.sqrt(), reads.sqrt())
+
+
+def _gpu_summary(inputs: ScanInputs) -> ScanSummary:
+    u, delta, B, C = (t.mT[None] for t in (inputs.u, inputs.delta, inputs.B, inputs.C))
+    decays, squares, read_squares = triton_scan.summary(
+        u, delta, inputs.A[None], B, C, (False,)
+    ).squeeze(1)
+    return ScanSummary(decays / inputs.A.numel(), squares.sqrt(), read_squares.sqrt())

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambaout.ops import numba_scan
+from mambaout.ops.path_scan import fused_states
 from mambaout.ops.plain_scan import scan_states
 from mambaout.ops.scan_inputs import ScanInputs
 
@@ -92,9 +92,10 @@ class _Centred:
         channels = slice(first, first + self.width)
         u, delta = (t[self.index, channels] for t in (self.inputs.u, self.inputs.delta))
         A, B = self.inputs.A[channels], self.inputs.B[self.index]
-        if numba_scan.supports(u):
+        fused = fused_states(u)
+        if fused is not None:
             u, delta, B = (t.mT[None, None] for t in (u, delta, B))
-            states = numba_scan.states(u, delta, A[None], B, (False,))[0, 0]
+            states = fused(u, delta, A[None], B, (False,))[0, 0]
         else:
             states = scan_states(u[None], delta[None], A, B[None])[0].transpose(0, 1)
         states = states.reshape(self.length, -1)

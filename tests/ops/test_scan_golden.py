@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mambaout.ops import numba_scan, plain_selective_scan, scan_states, selective_scan
+from mambaout.ops import (
+    numba_scan,
+    plain_selective_scan,
+    scan_states,
+    selective_scan,
+    triton_scan,
+)
 from mambaout.ops.plain_scan import step_size
 from tests.models.golden import load_golden, relative_error
 
@@ -50,6 +56,32 @@ def test_output(scan, case):
     assert relative_error(y, GRID_TENSORS[f"{case}.out"]) <= GRID["tolerance"]
 
 
+# One case of each length and way of giving B and C, and the regimes; long ones take the interpreter
+# a minute.
+ON_A_GPU = {
+    (entry["form"], entry["L"] > 1, entry["regime"]): case
+    for case, entry in GRID["cases"].items()
+    if entry["L"] <= 7 or (entry["form"] == "bgnl_g2" and entry["regime"] == "spiky")
+}.values()
+
+
+@pytest.mark.parametrize("case", ON_A_GPU, ids=lambda case: describe(GRID, case))
+def test_output_on_a_gpu(case, triton_device, monkeypatch):
+    """Or in Triton's interpreter."""
+    monkeypatch.setattr(numba_scan, "supports", lambda _: False)
+    monkeypatch.setattr(triton_scan, "supports", lambda _: True)
+    x = {name: t.to(triton_device) for name, t in inputs_of(GRID_TENSORS, case).items()}
+    y = run(selective_scan, x, GRID["cases"][case]["softplus"]).cpu()
+    assert relative_error(y, GRID_TENSORS[f"{case}.out"]) <= GRID["tolerance"]
+
+
+@pytest.mark.parametrize("case", ["000", "004", "008"], ids=lambda case: describe(GRAD, case))
+def test_gradients_on_a_gpu(case, triton_device, monkeypatch):
+    monkeypatch.setattr(numba_scan, "supports", lambda _: False)
+    monkeypatch.setattr(triton_scan, "supports", lambda _: True)
+    check_gradients(selective_scan, case, triton_device)
+
+
 @pytest.mark.parametrize("case", GRID["cases"], ids=lambda case: describe(GRID, case))
 def test_last_state(case):
     x = inputs_of(GRID_TENSORS, case)
@@ -60,7 +92,11 @@ def test_last_state(case):
 
 @pytest.mark.parametrize("case", GRAD["cases"], ids=lambda case: describe(GRAD, case))
 def test_gradients(scan, case):
-    x = inputs_of(GRAD_TENSORS, case)
+    check_gradients(scan, case, torch.device("cpu"))
+
+
+def check_gradients(scan, case, device):
+    x = {name: t.to(device) for name, t in inputs_of(GRAD_TENSORS, case).items()}
     dout = x.pop("dout")
     for tensor in x.values():
         tensor.requires_grad_()
@@ -69,6 +105,7 @@ def test_gradients(scan, case):
     assert len(recorded) >= 5
     for key in recorded:
         gradient = x[key.rsplit(".", 1)[1]].grad
+        gradient = gradient if gradient is None else gradient.cpu()
         expected = GRAD_TENSORS[key]
         if expected.abs().max() == 0:  # one token: its state never decayed, A has no say
             assert gradient is None or gradient.abs().max() == 0
