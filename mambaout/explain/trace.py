@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -199,14 +198,7 @@ def _path_traces(
 
 def _quantities(inputs: ScanInputs) -> dict[str, Tensor]:
     """The `units` of a path that it has, (b, l) each."""
-    u, delta, A, B = (t.float() for t in (inputs.u, inputs.delta, inputs.A, inputs.B))
-    quantities = {
-        "delta": delta.mean(1),
-        "half_life": math.log(2) / -(delta * A.mean(1)[:, None]).mean(1),
-        # Δ_t B_t u_t is an outer product: its norm is the product of two norms.
-        "write": (delta * u).norm(dim=1) * B.norm(dim=1),
-        **scan_summary(inputs)._asdict(),
-    }
+    quantities: dict[str, Tensor] = scan_summary(inputs)._asdict()
     if inputs.z is not None:
         quantities["gate"] = F.silu(inputs.z.float()).abs().mean(1)
     return quantities

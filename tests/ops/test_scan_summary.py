@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -38,7 +40,12 @@ def test_the_summary_is_that_of_all_states(summary, shape):
     states = scan_states(*(t.double() for t in (inputs.u, inputs.delta, inputs.A, inputs.B)))
     got = summary(inputs)
     decay = torch.exp(inputs.delta.double()[..., None] * inputs.A.double()[:, None])
+    u, delta, A, B = (t.double() for t in (inputs.u, inputs.delta, inputs.A, inputs.B))
+    drive = torch.einsum("bdl,bnl,bdl->bdln", delta, B, u)
     expected = {
+        "delta": delta.mean(1),
+        "half_life": math.log(2) / (delta[..., None] * A.abs()[:, None]).mean((1, 3)),
+        "write": drive.square().sum((1, 3)).sqrt(),
         "retention": decay.mean((1, 3)),
         "state_norm": states.square().sum((1, 3)).sqrt(),
         "read": (states * inputs.C.double().mT[:, None]).sum(3).square().sum(1).sqrt(),
