@@ -20,20 +20,17 @@ import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
-from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from mambaout.models.building import build_model
-from mambaout.models.initial import classifier
 from mambaout.models.local_vim_mixer import LocalVimMixer
 from mambaout.models.mixing import why_no_causal_form
-from mambaout.models.pooling import checked_pool
-from mambaout.models.position import resize_grid, resize_with_class_token
+from mambaout.models.position import Place, resize_grid, resize_with_class_token
 from mambaout.models.rotary import RotaryPosition
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
-from mambaout.models.token_grid import TokenGrid, token_grid, without_token
+from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_stack import SequenceStack
 
 _SEARCHED = tuple(
     tuple(directions.split())
@@ -91,7 +88,7 @@ class PatchEmbed(nn.Module):
         return self.proj(x)  # type: ignore[no-any-return]
 
 
-class LocalVim(nn.Module):
+class LocalVim(SequenceStack):
     """LocalVim, with the interface of timm's models. Pictures may have any size.
 
     Args:
@@ -112,6 +109,9 @@ class LocalVim(nn.Module):
         drop_path_rate: stochastic depth, growing linearly with the depth.
     """
 
+    norm_name = "norm_f"
+    undecayed = ("A_log_", "D_", "pos_embed", "cls_token")
+
     def __init__(
         self,
         img_size: int | tuple[int, int] = 224,
@@ -124,25 +124,21 @@ class LocalVim(nn.Module):
         d_state: int = 16,
         expand: int = 2,
         d_conv: int = 4,
-        class_token: str | None = None,
+        class_token: Place | None = None,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(embed_dim, in_chans, num_classes)
         if class_token not in {"middle", None}:
             raise ValueError(f'class_token must be "middle" or None, got {class_token!r}')
         has_class_token = class_token is not None
         depth = len(directions)
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
-        self.grad_checkpointing = False
+        self.class_token_place = class_token
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.grid = (math.ceil(height / patch_size), math.ceil(width / patch_size))
         n_patches = math.prod(self.grid)
 
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
-        self.cls_token: nn.Parameter | None
         self.register_parameter(
             "cls_token", nn.Parameter(torch.empty(1, 1, embed_dim)) if has_class_token else None
         )
@@ -163,13 +159,7 @@ class LocalVim(nn.Module):
             )
             for i in range(depth)
         )
-        self.norm_f: nn.Module = nn.RMSNorm(embed_dim, eps=1e-5)
-        self.head_drop = nn.Dropout(drop_rate)
-        self.head = classifier(embed_dim, num_classes)
-        self.feature_info = [
-            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": patch_size}
-            for i in range(depth)
-        ]
+        self._add_head(nn.RMSNorm(embed_dim, eps=1e-5), drop_rate, patch_size)
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -182,138 +172,20 @@ class LocalVim(nn.Module):
                     # As in GPT-2 and Mamba: the residual stream keeps its variance at any depth.
                     parameter.div_(math.sqrt(len(self.layers)))
 
-    @property
-    def class_token_index(self) -> int | None:
-        """Where the class token stands in the token sequence, None if there is none."""
-        return None if self.cls_token is None else math.prod(self.grid) // 2
-
-    def no_weight_decay(self) -> set[str]:
-        kept = ("A_log_", "D_", "pos_embed", "cls_token")
-        names = (name for name, _ in self.named_parameters())
-        return {name for name in names if name.rsplit(".", 1)[-1].startswith(kept)}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm's
-        return {
-            "stem": r"^cls_token|pos_embed|patch_embed",
-            "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
-        }
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        self.grad_checkpointing = enable
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        self.num_classes = num_classes
-        if global_pool is not None:
-            self.global_pool = self._checked_pool(global_pool)
-        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
-
-    def _checked_pool(self, global_pool: str | None) -> str:
-        choices = ("avg",) if self.cls_token is None else ("token", "avg")
-        return choices[0] if global_pool is None else checked_pool(global_pool, *choices)
-
     def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """A picture's tokens (b, l, d) with their positions, and the grid (h, w) of its patches."""
         patches = self.patch_embed(x)
         grid = (patches.shape[2], patches.shape[3])
-        tokens = patches.flatten(2).mT
-        resize = resize_grid
-        if self.cls_token is not None:
-            resize = resize_with_class_token
-            middle = tokens.shape[1] // 2
-            class_token = self.cls_token.expand(tokens.shape[0], -1, -1)
-            tokens = torch.cat([tokens[:, :middle], class_token, tokens[:, middle:]], dim=1)
-        position: Tensor = self.pos_embed
-        if grid != self.grid:
-            position = resize(position, self.grid, grid, antialias=False)
-        return tokens + position, grid
+        return self._placed(patches.flatten(2).mT, grid), grid
 
-    def _run(self, block: nn.Module, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        if self.rope is not None:
-            x = self.rope(x, grid)
-        if self.grad_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, x, grid)  # type: ignore[no-any-return]
-        return block(x, grid)  # type: ignore[no-any-return]
+    def resized_position(
+        self, position: Tensor, old: tuple[int, int], new: tuple[int, int]
+    ) -> Tensor:
+        resize = resize_grid if self.cls_token is None else resize_with_class_token
+        return resize(position, old, new, antialias=False)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Pictures (b, c, H, W) → normed tokens (b, l, d), the class token in its place."""
-        x, grid = self._tokens(x)
-        for block in self.layers:
-            x = self._run(block, x, grid)
-        return self.norm_f(x)  # type: ignore[no-any-return]
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of chosen blocks, and the final tokens.
-
-        Args:
-            x: pictures, (b, c, H, W).
-            indices: the last n blocks if an int, these blocks if a sequence, all if None.
-            norm: pass each through the final norm.
-            stop_early: do not run the blocks after the last one asked for.
-            output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
-                the class token among them.
-            intermediates_only: leave out the final tokens.
-
-        Raises:
-            ValueError: an unknown ``output_fmt``.
-        """
-        if output_fmt not in {"NCHW", "NLC"}:
-            raise ValueError(f'output_fmt must be "NCHW" or "NLC", got {output_fmt!r}')
-        take, last = feature_take_indices(len(self.layers), indices)
-        x, grid = self._tokens(x)
-        intermediates = []
-        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
-            x = self._run(block, x, grid)
-            if i in take:
-                kept = self.norm_f(x) if norm else x
-                if output_fmt == "NCHW":
-                    patches = without_token(kept, self._class_row(x))
-                    kept = patches.mT.unflatten(2, grid).contiguous()
-                intermediates.append(kept)
-        if intermediates_only:
-            return intermediates
-        return self.norm_f(x), intermediates
-
-    def prune_intermediate_layers(
-        self,
-        indices: int | list[int] = 1,
-        prune_norm: bool = False,
-        prune_head: bool = True,
-    ) -> list[int]:
-        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
-        take, last = feature_take_indices(len(self.layers), indices)
-        self.layers = self.layers[: last + 1]
-        if prune_norm:
-            self.norm_f = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0)
-        return take
-
-    def _class_row(self, tokens: Tensor) -> int | None:
-        return None if self.cls_token is None else (tokens.shape[1] - 1) // 2
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Normed tokens (b, l, d) → logits, or the pooled (b, d) if ``pre_logits``."""
-        row = self._class_row(x)
-        if self.global_pool == "token":
-            x = x[:, row]
-        elif self.global_pool == "avg":
-            x = without_token(x, row).mean(1)
-        x = self.head_drop(x)
-        return x if pre_logits else self.head(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+    def _block_arguments(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        return (x if self.rope is None else self.rope(x, grid)), grid
 
 
 @why_no_causal_form.register

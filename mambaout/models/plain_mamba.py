@@ -20,19 +20,16 @@ import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
-from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from mambaout.models.building import build_model
-from mambaout.models.initial import classifier
 from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.plain_mamba_mixer import PlainMambaMixer
-from mambaout.models.pooling import checked_pool
 from mambaout.models.position import resize_grid
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
 from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_stack import TokenStack
 
 _PATCH = 16  # pixels: the stem halves them, the projection takes 8 x 8
 
@@ -88,7 +85,7 @@ class PatchEmbed(nn.Module):
         return self.projection(x).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
 
-class PlainMamba(nn.Module):
+class PlainMamba(TokenStack):
     """PlainMamba, with the interface of timm's models. Pictures may have any size.
 
     Args:
@@ -106,6 +103,10 @@ class PlainMamba(nn.Module):
         drop_path_rate: stochastic depth, growing linearly with the depth.
     """
 
+    norm_name = "ln1"
+    undecayed = ("A_log", "D", "direction_Bs", "pos_embed")
+    native_fmt = "NHWC"
+
     def __init__(
         self,
         img_size: int | tuple[int, int] = 224,
@@ -121,13 +122,9 @@ class PlainMamba(nn.Module):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
+        super().__init__(embed_dim, in_chans, num_classes)
         self.output_fmt = "NHWC"
-        self.global_pool = checked_pool(global_pool, "avg")
-        self.grad_checkpointing = False
+        self.global_pool = self._checked_pool(global_pool)
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.grid = (math.ceil(height / _PATCH), math.ceil(width / _PATCH))
         self.patch_embed = PatchEmbed(in_chans, embed_dim, num_convs)
@@ -140,119 +137,25 @@ class PlainMamba(nn.Module):
             )
             for i in range(depth)
         )
-        self.ln1: nn.Module = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.head_drop = nn.Dropout(drop_rate)
-        self.head = classifier(embed_dim, num_classes)
-        self.feature_info = [
-            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": _PATCH}
-            for i in range(depth)
-        ]
+        self._add_head(nn.LayerNorm(embed_dim, eps=1e-6), drop_rate, _PATCH)
 
-    def no_weight_decay(self) -> set[str]:
-        kept = ("A_log", "D", "direction_Bs", "pos_embed")
-        return {name for name, _ in self.named_parameters() if name.rsplit(".")[-1] in kept}
+    def _pools(self) -> tuple[str, ...]:
+        return ("avg",)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm's
-        return {
-            "stem": r"^pos_embed|patch_embed",
-            "blocks": [(r"^layers\.(\d+)", None), (r"^ln1", (99999,))],
-        }
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        self.grad_checkpointing = enable
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        self.num_classes = num_classes
-        if global_pool is not None:
-            self.global_pool = checked_pool(global_pool, "avg")
-        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
-
-    def _tokens(self, x: Tensor) -> Tensor:
-        """A picture's tokens with their positions, (b, h, w, d)."""
+    def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """A picture's tokens with their positions, (b, h, w, d), and their grid."""
         x = self.patch_embed(x)
         position: Tensor = self.pos_embed
         grid = (x.shape[1], x.shape[2])
         if grid != self.grid:
             position = resize_grid(position, self.grid, grid, antialias=False)
-        return x + position.unflatten(1, grid)  # type: ignore[no-any-return]
+        return x + position.unflatten(1, grid), grid
 
-    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.grad_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, x)  # type: ignore[no-any-return]
-        return block(x)  # type: ignore[no-any-return]
+    def _maps(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:  # noqa: ARG002 - in its shape
+        return tokens.permute(0, 3, 1, 2)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Pictures (b, c, H, W) → normed tokens (b, h, w, d)."""
-        x = self._tokens(x)
-        for block in self.layers:
-            x = self._run(block, x)
-        return self.ln1(x)  # type: ignore[no-any-return]
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of chosen blocks, and the final tokens.
-
-        Args:
-            x: pictures, (b, c, H, W).
-            indices: the last n blocks if an int, these blocks if a sequence, all if None.
-            norm: pass each through the final norm.
-            stop_early: do not run the blocks after the last one asked for.
-            output_fmt: "NCHW" for (b, d, h, w), "NHWC" for (b, h, w, d).
-            intermediates_only: leave out the final tokens.
-
-        Raises:
-            ValueError: an unknown ``output_fmt``.
-        """
-        if output_fmt not in {"NCHW", "NHWC"}:
-            raise ValueError(f'output_fmt must be "NCHW" or "NHWC", got {output_fmt!r}')
-        take, last = feature_take_indices(len(self.layers), indices)
-        x = self._tokens(x)
-        intermediates = []
-        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
-            x = self._run(block, x)
-            if i in take:
-                kept = self.ln1(x) if norm else x
-                if output_fmt == "NCHW":
-                    kept = kept.permute(0, 3, 1, 2).contiguous()
-                intermediates.append(kept)
-        if intermediates_only:
-            return intermediates
-        return self.ln1(x), intermediates
-
-    def prune_intermediate_layers(
-        self,
-        indices: int | list[int] = 1,
-        prune_norm: bool = False,
-        prune_head: bool = True,
-    ) -> list[int]:
-        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
-        take, last = feature_take_indices(len(self.layers), indices)
-        self.layers = self.layers[: last + 1]
-        if prune_norm:
-            self.ln1 = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0)
-        return take
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Normed tokens (b, h, w, d) → logits, or the pooled (b, d) if ``pre_logits``."""
-        if self.global_pool == "avg":
-            x = x.mean((1, 2))
-        x = self.head_drop(x)
-        return x if pre_logits else self.head(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        return tokens.mean((1, 2)) if self.global_pool == "avg" else tokens
 
 
 @why_no_causal_form.register

@@ -19,21 +19,17 @@ from typing import Any, get_args
 import torch
 from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
-from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
-from mambaout.models.initial import classifier
 from mambaout.models.mixing import Mixing, check_mixing
-from mambaout.models.pooling import checked_pool
 from mambaout.models.position import (
     Place,
-    class_token_index,
     resize_grid,
     resize_with_class_token,
 )
-from mambaout.models.token_grid import TokenGrid, token_grid, without_token
+from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_stack import SequenceStack
 from mambaout.models.vim_mixer import VimMixer
 
 
@@ -78,7 +74,7 @@ class PatchEmbed(nn.Module):
         return self.proj(x)  # type: ignore[no-any-return]
 
 
-class VisionMamba(nn.Module):
+class VisionMamba(SequenceStack):
     """Vim, with the interface of timm's models.
 
     Args:
@@ -102,7 +98,8 @@ class VisionMamba(nn.Module):
         drop_path_rate: stochastic depth, growing linearly with the depth.
     """
 
-    cls_token: nn.Parameter | None
+    norm_name = "norm_f"
+    undecayed = ("A_log", "A_b_log", "D", "pos_embed", "cls_token")
 
     def __init__(
         self,
@@ -123,17 +120,13 @@ class VisionMamba(nn.Module):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(embed_dim, in_chans, num_classes)
         check_mixing(mixing)
         if class_token not in (*get_args(Place), None):
             raise ValueError(f'class_token must be "middle", "end" or None, got {class_token!r}')
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
         self.class_token_place = class_token
-        self.global_pool = self._checked_pool(global_pool, class_token is not None)
+        self.global_pool = self._checked_pool(global_pool)
         self.dynamic_img_size = dynamic_img_size
-        self.grad_checkpointing = False
         stride = patch_size if stride is None else stride
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
 
@@ -151,13 +144,7 @@ class VisionMamba(nn.Module):
             VimBlock(embed_dim, rate, d_state=d_state, d_conv=d_conv, expand=expand, mixing=mixing)
             for rate in rates
         )
-        self.norm_f: nn.Module = nn.RMSNorm(embed_dim, eps=1e-5)
-        self.head_drop = nn.Dropout(drop_rate)
-        self.head = classifier(embed_dim, num_classes)
-        self.feature_info = [
-            {"module": f"layers.{i}", "num_chs": embed_dim, "reduction": stride}
-            for i in range(depth)
-        ]
+        self._add_head(nn.RMSNorm(embed_dim, eps=1e-5), drop_rate, stride)
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -170,39 +157,6 @@ class VisionMamba(nn.Module):
                 with torch.no_grad():
                     mixer.out_proj.weight /= math.sqrt(len(self.layers))
 
-    @staticmethod
-    def _checked_pool(global_pool: str | None, has_class_token: bool) -> str:
-        if global_pool is None:
-            return "token" if has_class_token else "avg"
-        return checked_pool(global_pool, *(("token", "avg") if has_class_token else ("avg",)))
-
-    @property
-    def class_token_index(self) -> int | None:
-        """Where the class token stands in the token sequence, None if there is none."""
-        return self._class_row(math.prod(self.grid))
-
-    def no_weight_decay(self) -> set[str]:
-        kept = ("A_log", "A_b_log", "D", "D_b", "pos_embed", "cls_token")
-        return {name for name, _ in self.named_parameters() if name.rsplit(".")[-1] in kept}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm's
-        return {
-            "stem": r"^cls_token|pos_embed|patch_embed",
-            "blocks": [(r"^layers\.(\d+)", None), (r"^norm_f", (99999,))],
-        }
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        self.grad_checkpointing = enable
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        self.num_classes = num_classes
-        if global_pool is not None:
-            self.global_pool = self._checked_pool(global_pool, self.cls_token is not None)
-        self.head = classifier(self.embed_dim, num_classes).to(self.pos_embed)
-
     def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """A picture's tokens (b, l, d) with their positions, and the grid (h, w) of its patches."""
         height, width = x.shape[-2:]
@@ -213,107 +167,14 @@ class VisionMamba(nn.Module):
                 "dynamic_img_size=True"
             )
         grid = self.patch_embed.grid(height, width)
-        tokens = self.patch_embed(x).flatten(2).mT
-        position: Tensor = self.pos_embed
-        if self.cls_token is not None:
-            row = self._class_row(tokens.shape[1])
-            class_token = self.cls_token.expand(tokens.shape[0], -1, -1)
-            tokens = torch.cat([tokens[:, :row], class_token, tokens[:, row:]], dim=1)
-        if grid != self.grid:
-            position = self.resized_position(position, self.grid, grid)
-        return tokens + position, grid
+        return self._placed(self.patch_embed(x).flatten(2).mT, grid), grid
 
     def resized_position(
         self, position: Tensor, old: tuple[int, int], new: tuple[int, int]
     ) -> Tensor:
-        """Position embeddings (1, l, d) of an ``old`` grid (h, w) for a ``new`` one."""
         if self.class_token_place is None:
             return resize_grid(position, old, new)
         return resize_with_class_token(position, old, new, place=self.class_token_place)
-
-    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.grad_checkpointing and torch.is_grad_enabled() and not torch.jit.is_scripting():
-            return checkpoint(block, x)  # type: ignore[no-any-return]
-        return block(x)  # type: ignore[no-any-return]
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Pictures (b, c, H, W) → normed tokens (b, l, d), the class token in its place."""
-        x, _ = self._tokens(x)
-        for block in self.layers:
-            x = self._run(block, x)
-        return self.norm_f(x)  # type: ignore[no-any-return]
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of chosen blocks, and the final tokens unless ``intermediates_only``.
-
-        Args:
-            x: pictures, (b, c, H, W).
-            indices: the last n blocks if an int, these blocks if a sequence, all if None.
-            norm: pass each through the final norm.
-            stop_early: do not run the blocks after the last one asked for.
-            output_fmt: "NCHW" for maps of the patches (b, d, h, w), "NLC" for all tokens (b, l, d),
-                the class token among them.
-            intermediates_only: leave out the final tokens.
-
-        Raises:
-            ValueError: an unknown ``output_fmt``.
-        """
-        if output_fmt not in ("NCHW", "NLC"):
-            raise ValueError(f'output_fmt must be "NCHW" or "NLC", got {output_fmt!r}')
-        take, last = feature_take_indices(len(self.layers), indices)
-        x, grid = self._tokens(x)
-        intermediates = []
-        for i, block in enumerate(self.layers[: last + 1] if stop_early else self.layers):
-            x = self._run(block, x)
-            if i in take:
-                kept = self.norm_f(x) if norm else x
-                if output_fmt == "NCHW":
-                    patches = without_token(kept, self._class_row(math.prod(grid)))
-                    kept = patches.mT.unflatten(2, grid).contiguous()
-                intermediates.append(kept)
-        if intermediates_only:
-            return intermediates
-        return self.norm_f(x), intermediates
-
-    def prune_intermediate_layers(
-        self,
-        indices: int | list[int] = 1,
-        prune_norm: bool = False,
-        prune_head: bool = True,
-    ) -> list[int]:
-        """Drop the layers that `forward_intermediates` does not need for ``indices``."""
-        take, last = feature_take_indices(len(self.layers), indices)
-        self.layers = self.layers[: last + 1]
-        if prune_norm:
-            self.norm_f = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0)
-        return take
-
-    def _class_row(self, patches: int) -> int | None:
-        place = self.class_token_place
-        return None if place is None else class_token_index(patches, place)
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Normed tokens (b, l, d) → logits, or the pooled (b, d) if ``pre_logits``."""
-        row = self._class_row(x.shape[1] - 1)
-        if self.global_pool == "token":
-            x = x[:, row]
-        elif self.global_pool == "avg":
-            x = without_token(x, row).mean(1)
-        x = self.head_drop(x)
-        return x if pre_logits else self.head(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
 
 
 @token_grid.register
