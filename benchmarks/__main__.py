@@ -28,6 +28,7 @@ MODULES = {
     "explanations": "benchmarks.explain",
     "growth": "benchmarks.growth",
     "start": "benchmarks.start",
+    "gpu": "benchmarks.gpu_scan",
 }
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 RUNS = Path(__file__).parents[1] / "runs" / "bench"

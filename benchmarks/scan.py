@@ -128,13 +128,18 @@ def _with_leaves(
     return arguments | leaves, leaves
 
 
-def check(case: ScanCase) -> None:
+def check(case: ScanCase, device: torch.device | None = None) -> None:
     """Compare values and all gradients of every form with the plain recurrence in float64.
+
+    On ``device``, or on the CPU.
 
     Raises:
         WrongResult: they differ by more than float32 explains.
     """
-    arguments = scan_arguments(case, seed=1)
+    arguments = {
+        name: value.to(device) if isinstance(value, Tensor) else value
+        for name, value in scan_arguments(case, seed=1).items()
+    }
     exact = {
         name: value.double() if isinstance(value, Tensor) else value
         for name, value in arguments.items()
@@ -142,7 +147,7 @@ def check(case: ScanCase) -> None:
     names = (*ACTIVATIONS, *WEIGHTS)
     exact, exact_leaves = _with_leaves(exact, names)
     truth = plain_selective_scan(**exact)
-    weight = torch.randn(truth.shape, generator=torch.Generator().manual_seed(2)).double()
+    weight = torch.randn(truth.shape, generator=torch.Generator().manual_seed(2)).to(truth)
     expected = torch.autograd.grad(truth, list(exact_leaves.values()), weight)
     forms: dict[str, Callable[[dict[str, Any]], Tensor]] = {
         "plain_selective_scan": lambda a: plain_selective_scan(**a),
