@@ -16,6 +16,7 @@ from app.store import DEFAULT_PAIR, ModelStore
 from mambaout.models.catalogue import ModelCard
 from mambaout.models.vocabulary import Vocabulary
 from mambaout.models.weights import WeightsStatus
+from tests.app.visitor import Visit, serving
 
 CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
 BUNDLED = WeightsStatus("bundled", "bundled with the project", 4_000_000, None)
@@ -48,6 +49,43 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=found, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of `python app.py`, and the file with every address it asked for."""
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(chromium, server):
+    """Opens the page as a new visitor; nothing may go wrong on it until the test ends."""
+    visits = []
+
+    def begin(**options):
+        visits.append(Visit(chromium, server[0], **options))
+        return visits[-1]
+
+    yield begin
+    for visited in visits:
+        visited.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Two pictures that no model can take for one another, and two files that are none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    down, across = np.mgrid[:160, :220]
+    sun = (down - 60) ** 2 + (across - 110) ** 2 < 2200
+    orange = np.where(sun[..., None], (240, 130, 20), (40, 90, 160)).astype(np.uint8)
+    Image.fromarray(orange).save(folder / "sun.png")
+    stripes = np.where(((across // 10) % 2)[..., None], (20, 20, 20), (240, 240, 240))
+    Image.fromarray(stripes.astype(np.uint8)).save(folder / "stripes.jpg", quality=95)
+    (folder / "text.png").write_text("this is no picture")
+    whole = (folder / "stripes.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 3])
+    return folder
 
 
 def card(name, family="MambaOut", *, has_scan=False, weights=BUNDLED):

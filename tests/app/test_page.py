@@ -2,176 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
+from tests.app.visitor import NAMELESS
+
 pytestmark = pytest.mark.browser
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 240  # the first scan is compiled, and the machine may be busy
-
-# Loaded by Python before the server's first line: writes down every address that is no loopback.
-WATCH = """
-import sys
-
-def watch(event, args):
-    if event == "socket.connect" and isinstance(args[1], tuple):
-        host = args[1][0]
-    elif event == "socket.getaddrinfo":
-        host = args[0]
-    else:
-        return
-    host = host.decode() if isinstance(host, bytes) else host
-    if host not in (None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0"):
-        with open({log!r}, "a") as file:
-            file.write(f"{{event}} {{host}}\\n")
-
-sys.addaudithook(watch)
-"""
-
-# Counts how often the status line has come to say that everything is done.
-COUNT_DONE = """() => {
-  window.__done = 0;
-  let last = false;
-  const look = () => {
-    const line = document.querySelector('#status [role=status]');
-    const now = line !== null && line.innerText.startsWith('Done');
-    if (now && !last) window.__done += 1;
-    last = now;
-  };
-  const all = {subtree: true, childList: true, characterData: true};
-  new MutationObserver(look).observe(document.body, all);
-  look();
-}"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of `python app.py`, and the file with every address it asked for."""
-    folder = tmp_path_factory.mktemp("server")
-    log = folder / "asked.txt"
-    (folder / "sitecustomize.py").write_text(WATCH.format(log=str(log)), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    environment.pop("GRADIO_TEMP_DIR", None)  # the page makes a private one
-    with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), "--offline", "--device", "cpu"],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(address, process, folder / "output.txt")
-            yield address, log
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-    # A traceback is a failure that the page would only call "something went wrong".
-    printed = (folder / "output.txt").read_text()
-    assert "Traceback" not in printed, printed
-
-
-def _wait_for(address, process, output):
-    for _ in range(PATIENCE_SECONDS * 4):
-        if process.poll() is not None:
-            pytest.fail(f"the server ended at once: {output.read_text()}")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.25)
-    pytest.fail(f"the server did not answer within {PATIENCE_SECONDS} s")
-
-
-class Visit:
-    """One visitor's page, and everything that must not happen on it."""
-
-    def __init__(self, browser, address, width=1280, scheme="light"):
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(1000 * PATIENCE_SECONDS)
-        self.errors, self.elsewhere = [], []
-        self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", self._note)
-        self.page.goto(address)
-        self.page.evaluate(COUNT_DONE)
-        self.done = 0
-        self.wait_until_done()
-
-    def _note(self, request):
-        if not re.match(r"(data:|blob:|http://127\.0\.0\.1:)", request.url):
-            self.elsewhere.append(request.url)
-
-    def wait_until_done(self):
-        """Until the status line says so once more than before."""
-        self.done += 1
-        self.page.wait_for_function("n => window.__done >= n", arg=self.done)
-
-    def upload(self, path):
-        self.page.set_input_files("#picture input[type=file]", str(path))
-
-    def rows(self, side):
-        """Class and percentage of the five rows of an answer."""
-        rows = self.page.locator(f"#{side}-answer button")
-        return [row.replace("\n", " ") for row in rows.all_inner_texts()]
-
-    def alt(self, place):
-        image = self.page.locator(f"#{place} img")
-        expect(image).to_be_visible()
-        return image.get_attribute("alt")
-
-    def source(self, place):
-        return self.page.locator(f"#{place} img").get_attribute("src")
-
-    def close(self):
-        self.context.close()
-        assert not self.errors
-        assert not self.elsewhere
-
-
-@pytest.fixture
-def visit(chromium, server):
-    visits = []
-
-    def begin(**options):
-        visits.append(Visit(chromium, server[0], **options))
-        return visits[-1]
-
-    yield begin
-    for visited in visits:
-        visited.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Two pictures that no model can take for one another, and two files that are none."""
-    folder = tmp_path_factory.mktemp("pictures")
-    down, across = np.mgrid[:160, :220]
-    sun = (down - 60) ** 2 + (across - 110) ** 2 < 2200
-    orange = np.where(sun[..., None], (240, 130, 20), (40, 90, 160)).astype(np.uint8)
-    Image.fromarray(orange).save(folder / "sun.png")
-    stripes = np.where(((across // 10) % 2)[..., None], (20, 20, 20), (240, 240, 240))
-    Image.fromarray(stripes.astype(np.uint8)).save(folder / "stripes.jpg", quality=95)
-    (folder / "text.png").write_text("this is no picture")
-    whole = (folder / "stripes.jpg").read_bytes()
-    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 3])
-    return folder
 
 
 def test_a_picture_gets_two_answers_two_heat_maps_and_a_scan(visit, pictures):
@@ -351,36 +189,11 @@ def test_nothing_is_wider_than_the_window(visit, scheme):
     page = visited.page
     page.get_by_label("Causal", exact=True).click()
     visited.wait_until_done()
-    for width in (1280, 768, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        for tab in ("Compare", "Models"):
-            page.get_by_role("tab", name=tab).click()
-            expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.evaluate(NARROWER, width) == []
+    for tab in ("Compare", "Models"):
+        visited.open_tab(tab)
+        assert visited.widths_overrun() == []
     dark = page.evaluate("document.body.classList.contains('dark')")
     assert dark == (scheme == "dark")
-
-
-# What sticks out of the window, unless it lies in something that scrolls.
-NARROWER = """width => [...document.querySelectorAll('main *')].filter(e => {
-  const box = e.getBoundingClientRect();
-  if (!box.width || (box.right <= width + 1 && box.left >= -1)) return false;
-  for (let up = e.parentElement; up; up = up.parentElement) {
-    const scrolls = ['auto', 'scroll'].includes(getComputedStyle(up).overflowX);
-    if (scrolls && up.getBoundingClientRect().right <= width + 1) return false;
-  }
-  return true;
-}).map(e => e.tagName + '.' + e.className)"""
-
-
-# Nothing to call it by: no label, no text, no picture with words.
-NAMELESS = """() => [...document.querySelectorAll('main :is(button, input, img)')].filter(e => {
-  const words = [e.getAttribute('aria-label'), e.innerText, e.alt, e.title,
-                 e.labels?.[0]?.innerText, e.querySelector('img')?.alt,
-                 e.closest('button')?.innerText];
-  return e.offsetParent && !words.some(Boolean);
-}).map(e => e.outerHTML)"""
 
 
 def test_every_control_has_a_name(visit):
