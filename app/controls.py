@@ -10,6 +10,7 @@ import gradio as gr
 from app import markup, text
 from app.events import PRIVATE
 from app.examples import examples
+from app.language import label, tr
 from app.page import Components, Page
 from app.safe_image import SafeImage
 from app.store import ModelStore
@@ -23,38 +24,40 @@ def controls(store: ModelStore) -> Components:
         with gr.Column(elem_classes="mo-picture"):
             parts["picture"] = SafeImage(
                 value=str(pictures[0].path) if pictures else None,
-                label="Picture",
+                label=label("Picture"),
                 sources=["upload", "clipboard", "webcam"],
                 type="pil",
                 format="png",
                 height=200,
                 buttons=["fullscreen"],
                 elem_id="picture",
-                alt_text="The picture that both models are asked about",
+                alt_text=label("The picture that both models are asked about"),
             )
             if pictures:
                 parts["examples"] = gr.HTML(
-                    html_template=markup.thumbnails(pictures),
+                    markup.thumbnails(pictures),
                     js_on_load=markup.THUMBNAILS_SCRIPT,
                     apply_default_css=False,
-                    label="Pictures to try",
+                    label=label("Pictures to try"),
                     elem_id="examples",
                 )
         with gr.Column(elem_classes="mo-choices"):
             with gr.Group():
                 parts["left"] = _picker(store, 0)
                 parts["right"] = _picker(store, 1)
-            parts["swap"] = gr.Button("⇄ Swap models", size="sm", elem_id="swap")
+            parts["swap"] = gr.Button(label("⇄ Swap models"), size="sm", elem_id="swap")
             parts["mixing"] = gr.Radio(
-                [("Bidirectional", "bidirectional"), ("Causal", "causal")],
+                [(label("Bidirectional"), "bidirectional"), (label("Causal"), "causal")],
                 value="bidirectional",
-                label="Token mixing",
-                info=text.MIXING_HELP,
+                label=label("Token mixing"),
+                info=label(text.MIXING_HELP),
                 elem_id="mixing",
             )
             with gr.Row():
-                parts["run"] = gr.Button("Compare", variant="primary", elem_id="run", scale=3)
-                parts["stop"] = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
+                parts["run"] = gr.Button(
+                    label("Compare"), variant="primary", elem_id="run", scale=3
+                )
+                parts["stop"] = gr.Button(label("Stop"), elem_id="stop", scale=1, min_width=80)
     return parts
 
 
@@ -62,7 +65,7 @@ def _picker(store: ModelStore, index: int) -> gr.Dropdown:
     return gr.Dropdown(
         choices=[(text.choice(card), card.name) for card in store.cards()],
         value=store.default_pair[index],
-        label=("Left model", "Right model")[index],
+        label=(label("Left model"), label("Right model"))[index],
         filterable=False,
         elem_id=f"{markup.SIDES[index]}-model",
     )
@@ -90,12 +93,19 @@ def bind(page: Page) -> None:
         choices = [(text.choice(card), card.name) for card in store.cards()]
         return [gr.Dropdown(choices=choices) for _ in pickers]
 
+    if "examples" in parts:
+        page.demo.load(
+            lambda: markup.thumbnails(examples()),
+            outputs=parts["examples"],
+            show_progress="hidden",
+            **PRIVATE,
+        )
     # Anew when a page is opened: weights may have come meanwhile.
     page.demo.load(fill, outputs=pickers, show_progress="hidden", **PRIVATE)
     parts["swap"].click(lambda left, right: (right, left), pickers, pickers, queue=False, **PRIVATE)
     # Only when the work has ended, or its last words would be the line that stays.
     parts["stop"].click(None, cancels=page.heavy, queue=False, **PRIVATE).then(
-        lambda: dict.fromkeys(page.status, text.STOPPED),
+        lambda: dict.fromkeys(page.status, tr(text.STOPPED)),
         outputs=page.status,
         queue=False,
         **PRIVATE,
@@ -107,5 +117,5 @@ def _example(event: gr.EventData) -> Any:
     pictures = examples()
     index = getattr(event, "index", None)
     if not isinstance(index, int) or not 0 <= index < len(pictures):
-        raise gr.Error(text.CHOOSE, print_exception=False)
+        raise gr.Error(tr(text.CHOOSE), print_exception=False)
     return pictures[index].open()

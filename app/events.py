@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import text
+from app.language import tr
 from app.memory import ran_out
 from mambaout.errors import MambaOutError
 
@@ -41,7 +42,7 @@ def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
             raise gr.Error(text.sentence(str(error)), print_exception=False) from error
         except Exception as error:
             logger.exception("a request failed")
-            sentence = text.NO_MEMORY if ran_out(error) else text.UNEXPECTED
+            sentence = tr(text.NO_MEMORY) if ran_out(error) else tr(text.UNEXPECTED)
             raise gr.Error(sentence, print_exception=False) from error
 
     return run

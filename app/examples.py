@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from app.language import noted
 from mambaout.pictures import open_picture
 
 _THUMBNAIL = (200, 140)  # twice the size it is shown at [px]
@@ -41,12 +42,12 @@ class Example:
 # What is on it, the package, the file in it. Lions are among the miniatures' classes, the others
 # are not: what a model says that has no word for what it sees is worth a look too.
 _KNOWN = (
-    ("Lion", "gradio", "media_assets/images/lion.jpg"),
-    ("Cheetah", "gradio", "media_assets/images/cheetah1.jpg"),
-    ("Tower at night", "gradio", "media_assets/images/tower.jpg"),
-    ("Dahlia", "sklearn", "datasets/images/flower.jpg"),
-    ("Pagoda", "sklearn", "datasets/images/china.jpg"),
-    ("Cheetah cub", "gradio", "test_data/cheetah2.jpg"),
+    (noted("Lion"), "gradio", "media_assets/images/lion.jpg"),
+    (noted("Cheetah"), "gradio", "media_assets/images/cheetah1.jpg"),
+    (noted("Tower at night"), "gradio", "media_assets/images/tower.jpg"),
+    (noted("Dahlia"), "sklearn", "datasets/images/flower.jpg"),
+    (noted("Pagoda"), "sklearn", "datasets/images/china.jpg"),
+    (noted("Cheetah cub"), "gradio", "test_data/cheetah2.jpg"),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from app import text
+from app.language import tr
 from app.markup import escaped
 from app.numbers import number
 from app.render import Scale
@@ -40,7 +41,9 @@ def caption(words: Iterable[str], legend: str = "") -> str:
 def legend(scale: Scale, unit: str, name: str) -> str:
     """A colour bar with the two ends of its range, and what one unit means."""
     low, high = number(scale.low), number(scale.high)
-    label = escaped(f"{name}: colours from {low} to {high}, {unit}")
+    label = escaped(
+        tr("{name}: colours from {low} to {high}, {unit}", name=name, low=low, high=high, unit=unit)
+    )
     middle = '<span class="mo-zero">0</span>' if scale.signed else ""
     return (
         f'<div class="mo-legend"><span class="mo-end">{escaped(low)}</span>'

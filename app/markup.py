@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from app import text
+from app.catalogues import LANGUAGES
 from app.compare.result import Comparison, Facts, Side
 from app.examples import Example
+from app.language import language, tr
 from app.numbers import change, count, duration, number, percent
 from mambaout.evaluation import caveats
 from mambaout.evaluation.comparison import difference
@@ -26,9 +28,23 @@ def escaped(words: str) -> str:
 
 def head() -> str:
     paper = f'<a href="{text.PAPER_ADDRESS}" target="_blank" rel="noopener">{text.PAPER}</a>'
+    after = escaped(tr(text.AFTER)).replace("{paper}", paper)
     return (
-        f'<header class="mo-head"><h1>{escaped(text.TITLE)}</h1>'
-        f"<p>{escaped(text.TAGLINE)} {escaped(text.AFTER)} {paper}.</p></header>"
+        f'<header class="mo-head"><h1>{escaped(text.TITLE)}</h1>{_languages()}'
+        f"<p>{escaped(tr(text.TAGLINE))} {after}</p></header>"
+    )
+
+
+def _languages() -> str:
+    """Links to the page in each of its languages, in their own words."""
+    here = {language(): ' aria-current="true"'}
+    links = "".join(
+        f'<li><a href="?lang={tag}" lang="{tag}" hreflang="{tag}"{here.get(tag, "")}>'
+        f"{escaped(name)}</a></li>"
+        for tag, name in LANGUAGES.items()
+    )
+    return (
+        f'<nav class="mo-languages" aria-label="{escaped(tr("Language"))}"><ul>{links}</ul></nav>'
     )
 
 
@@ -36,11 +52,11 @@ def thumbnails(examples: Sequence[Example]) -> str:
     """Buttons to choose an example picture with."""
     buttons = "".join(
         f'<li><button type="button" data-index="{index}">'
-        f'<img src="{example.thumbnail()}" alt=""><span>{escaped(example.label)}</span>'
+        f'<img src="{example.thumbnail()}" alt=""><span>{escaped(tr(example.label))}</span>'
         "</button></li>"
         for index, example in enumerate(examples)
     )
-    return f'<p class="mo-try">{escaped(text.TRY)}</p><ul class="mo-thumbs">{buttons}</ul>'
+    return f'<p class="mo-try">{escaped(tr(text.TRY))}</p><ul class="mo-thumbs">{buttons}</ul>'
 
 
 # One listener on the root: what is inside is drawn anew whenever a value changes.
@@ -66,24 +82,22 @@ def verdict(comparison: Comparison) -> str:
     left, right = comparison.sides
     if left.answer is None or right.answer is None:
         missing = [side for side in comparison.sides if side.error]
-        words = text.only_one([side.title for side in missing]) if missing else text.WORKING
+        words = text.only_one([side.title for side in missing]) if missing else tr(text.WORKING)
         return f'<div class="mo-verdict"><p class="mo-says">{escaped(words)}</p></div>'
     found = difference(left.answer, right.answer)
     labels = [answer.vocabulary.labels[answer.top] for answer in (left.answer, right.answer)]
     sentence = text.verdict((left.title, right.title), labels, found.same_top)
     chips = [
-        chip("Agree" if found.same_top else "Disagree", "good" if found.same_top else "bad"),
-        chip(f"{found.common} of 5 in both top fives"),
+        chip(tr("Agree"), "good") if found.same_top else chip(tr("Disagree"), "bad"),
+        chip(tr("{count} of 5 in both top fives", count=found.common)),
     ]
     if found.kl is not None:
-        chips.append(chip(f"KL divergence {number(found.kl)} nats"))
+        chips.append(chip(tr("KL divergence {value} nats", value=number(found.kl))))
     else:
         sizes = (len(answer.vocabulary) for answer in (left.answer, right.answer))
         chips.append(chip(text.different_classes(*sizes)))
     causal = comparison.mixing == "causal"
-    chips.append(
-        chip("Causal mixing" if causal else "Bidirectional mixing", "mix" if causal else "")
-    )
+    chips.append(chip(tr("Causal mixing"), "mix") if causal else chip(tr("Bidirectional mixing")))
     return (
         f'<div class="mo-verdict"><p class="mo-says">{escaped(sentence)}</p>'
         f'<p class="mo-chips">{"".join(chips)}</p></div>'
@@ -102,19 +116,18 @@ def causal_caution(comparison: Comparison) -> str:
     cut = {card.family for card in cards if trained_mixing(card.name) == "bidirectional"}
     if comparison.mixing == "bidirectional":
         opened = "".join(
-            f"<li><b>{escaped(title)}</b> {escaped(caveats.OPENED_NOT_RETRAINED)}</li>"
+            f"<li><b>{escaped(title)}</b> {escaped(tr(caveats.OPENED_NOT_RETRAINED))}</li>"
             for title in sorted(causal)
         )
         return _caution("", opened) if opened else ""
     items = [
-        (family, caveats.CAUSAL_FORM[family]) for family in sorted(cut & {*caveats.CAUSAL_FORM})
+        (family, tr(caveats.CAUSAL_FORM[family])) for family in sorted(cut & {*caveats.CAUSAL_FORM})
     ]
-    items += [(title, caveats.TRAINED_CAUSALLY) for title in sorted(causal)]
+    items += [(title, tr(caveats.TRAINED_CAUSALLY)) for title in sorted(causal)]
     listed = "".join(f"<li><b>{escaped(who)}</b> {escaped(what)}</li>" for who, what in items)
-    warning = (
-        f"<p><b>Causal, not retrained.</b> {escaped(caveats.NOT_RETRAINED)}</p>" if cut else ""
-    )
-    return _caution(warning, f"{listed}<li>{escaped(caveats.STILL_LOOKS_AHEAD)}</li>")
+    heading = escaped(tr("Causal, not retrained."))
+    warning = f"<p><b>{heading}</b> {escaped(tr(caveats.NOT_RETRAINED))}</p>" if cut else ""
+    return _caution(warning, f"{listed}<li>{escaped(tr(caveats.STILL_LOOKS_AHEAD))}</li>")
 
 
 def _caution(paragraph: str, items: str) -> str:
@@ -126,8 +139,8 @@ def card_head(side: Side, index: int) -> str:
     facts = side.facts
     badge, mixer = "", ""
     if facts is not None:
-        badge = chip("selective scan" if facts.card.has_scan else "no scan")
-        mixer = f'<p class="mo-mixer">{escaped(facts.card.mixer)}</p>'
+        badge = chip(tr("selective scan") if facts.card.has_scan else tr("no scan"))
+        mixer = f'<p class="mo-mixer">{escaped(tr(facts.card.mixer))}</p>'
     reason = note(text.sentence(side.error), "reason")
     return (
         f'<div class="mo-who"><h2><span class="mo-dot mo-{SIDES[index]}" aria-hidden="true"></span>'
@@ -141,10 +154,10 @@ def card_facts(side: Side) -> str:
     if facts is None or answer is None:
         return ""
     numbers = [
-        (duration(answer.seconds), f"forward, {facts.device.upper()}"),
-        (count(facts.card.params), "parameters"),
+        (duration(answer.seconds), tr("forward, {device}", device=facts.device.upper())),
+        (count(facts.card.params), tr("parameters")),
         (count(facts.macs), "MACs"),
-        (f"{facts.side}²", "pixels in"),
+        (f"{facts.side}²", tr("pixels in")),
     ]
     tiles = "".join(
         f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for value, name in numbers
@@ -156,11 +169,12 @@ def _knows(facts: Facts) -> str:
     labels = facts.vocabulary.labels
     listed = "".join(f"<li>{escaped(label)}</li>" for label in labels[:_MOST_LISTED])
     rest = len(labels) - _MOST_LISTED
-    more = f"<p>and {rest:,} more</p>" if rest > 0 else ""
+    more = f"<p>{escaped(tr('and {count} more', count=f'{rest:,}'))}</p>" if rest > 0 else ""
     return (
         f'<p class="mo-knows">{escaped(text.knows(facts.card))} '
         f"{escaped(text.tensors(facts.tensors))}</p>"
-        f'<details class="mo-list"><summary>What it can say</summary><ul>{listed}</ul>{more}'
+        f'<details class="mo-list"><summary>{escaped(tr("What it can say"))}</summary>'
+        f"<ul>{listed}</ul>{more}"
         "</details>"
     )
 
@@ -177,9 +191,9 @@ def card_change(side: Side) -> str:
     before, after, labels = answer.bidirectional, answer.probabilities, facts.vocabulary.labels
     was, now = int(before.argmax()), answer.top
     badge = (
-        chip(f"Top class kept: {labels[now]}", "good")
+        chip(tr("Top class kept: {label}", label=labels[now]), "good")
         if was == now
-        else chip(f"Flipped: {labels[was]} → {labels[now]}", "bad")
+        else chip(tr("Flipped: {before} → {after}", before=labels[was], after=labels[now]), "bad")
     )
     measured = ""
     if facts.measured is not None:
@@ -196,11 +210,13 @@ def card_change(side: Side) -> str:
         f"{escaped(change(before[i], after[i]))}</td></tr>"
         for i in list(shown)[:4]
     )
+    # A soft hyphen, where the column is narrow.
+    columns = (tr("class"), tr("bidirec\u00adtional"), tr("causal"), tr("change"))
+    header = "".join(f'<th scope="col">{escaped(column)}</th>' for column in columns)
     return (
-        f'<div class="mo-change"><p>{badge}</p><table><caption>Same weights, two mixings</caption>'
-        '<thead><tr><th scope="col">class</th><th scope="col">bidirec&shy;tional</th>'
-        '<th scope="col">causal</th><th scope="col">change</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>{measured}</div>"
+        f'<div class="mo-change"><p>{badge}</p><table>'
+        f"<caption>{escaped(tr('Same weights, two mixings'))}</caption>"
+        f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>{measured}</div>"
     )
 
 
@@ -216,7 +232,7 @@ def _bar(change: float) -> str:
 
 def heat_heading(comparison: Comparison | None) -> str:
     """The heading of the heat maps, with the classes they are for."""
-    words = text.HEAT_HELP
+    words = tr(text.HEAT_HELP)
     explained = [
         side.facts.vocabulary.labels[side.explained]
         for side in (comparison.sides if comparison else ())
@@ -224,12 +240,12 @@ def heat_heading(comparison: Comparison | None) -> str:
     ]
     if comparison is not None and explained:
         words = f"{text.explained_now(explained, comparison.chosen_label)} {words}"
-    return section(text.HEAT_HEADING, words)
+    return section(tr(text.HEAT_HEADING), words)
 
 
 def scan_heading(quantity: str | None = None) -> str:
     """The heading of the scan's maps, with what the chosen quantity means."""
-    help_text = text.SCAN_HELP
+    help_text = tr(text.SCAN_HELP)
     if quantity is not None:
-        help_text += f" {text.QUANTITIES[quantity]}: {text.QUANTITY_HELP[quantity]}"
-    return section(text.SCAN_HEADING, help_text)
+        help_text += f" {tr(text.QUANTITIES[quantity])}: {tr(text.QUANTITY_HELP[quantity])}"
+    return section(tr(text.SCAN_HEADING), help_text)

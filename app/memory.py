@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from app import text
+from app.language import tr
 from app.markup import escaped
 from app.store import ModelStore
 
@@ -55,7 +56,7 @@ def sparing(
         # Here and not above: while the error is handled, its traceback keeps every tensor alive.
         store.free()
         moved = store.device != "cpu"
-        yield from _said({status: text.TRYING_AGAIN}, status)
+        yield from _said({status: tr(text.TRYING_AGAIN)}, status)
         shown = ""
         try:
             for update in _on_cpu(store, handler(*inputs)):
@@ -65,7 +66,7 @@ def sparing(
             if ran_out(error):
                 store.free()
             raise
-        note = escaped(text.TRIED_ON_CPU if moved else text.TRIED_AGAIN)
+        note = escaped(tr(text.TRIED_ON_CPU) if moved else tr(text.TRIED_AGAIN))
         yield from _said({status: f"{shown} {note}".strip()}, status)
 
     return run

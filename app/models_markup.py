@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app import text
+from app.language import tr
 from app.markup import escaped
 from app.numbers import count
 from mambaout.models.catalogue import ModelCard
@@ -12,17 +13,27 @@ from mambaout.models.catalogue import ModelCard
 
 def models_table(cards: Sequence[ModelCard]) -> str:
     """Every model on offer with what is known of it, family by family."""
-    columns = ("model", "parameters", "MACs", "top-1", "classes", "pixels", "weights", "licence")
-    header = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    columns = (
+        tr("model"),
+        tr("parameters"),
+        tr("MACs"),
+        tr("top-1"),
+        tr("classes"),
+        tr("pixels"),
+        tr("weights"),
+        tr("licence"),
+    )
+    header = "".join(f'<th scope="col">{escaped(column)}</th>' for column in columns)
     families = dict.fromkeys((card.family, card.mixer) for card in cards)
     bodies = "".join(
         f'<tbody><tr class="mo-family"><th scope="rowgroup" colspan="{len(columns)}">'
-        f"{escaped(family)} <span>{escaped(mixer)}</span></th></tr>"
+        f"{escaped(family)} <span>{escaped(tr(mixer))}</span></th></tr>"
         f"{''.join(_model_row(card) for card in cards if card.family == family)}</tbody>"
         for family, mixer in families
     )
     return (
-        '<div class="mo-table" tabindex="0" role="region" aria-label="Models on offer"><table>'
+        '<div class="mo-table" tabindex="0" role="region" '
+        f'aria-label="{escaped(tr("Models on offer"))}"><table>'
         f"<thead><tr>{header}</tr></thead>{bodies}</table></div>"
     )
 
@@ -38,7 +49,7 @@ def _model_row(card: ModelCard) -> str:
         escaped(card.data),
         f"{card.input_size[1]}²",
         escaped(text.weights_note(card)),
-        escaped(card.licence or "not stated"),
+        escaped(card.licence or tr("not stated")),
     )
     name = f"{escaped(card.title)}<br><small>{escaped(card.name)}</small>"
     return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'

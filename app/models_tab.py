@@ -6,6 +6,7 @@ import gradio as gr
 
 from app import markup, text
 from app.events import PRIVATE
+from app.language import label, noted, tr
 from app.models_markup import models_table
 from app.page import Page, Tab
 
@@ -13,14 +14,14 @@ from app.page import Page, Tab
 def build(page: Page) -> None:
     """The table, drawn anew when a page is opened: weights may have come meanwhile."""
     gr.HTML(
-        markup.section(text.MODELS_HEADING, text.MODELS_HELP),
-        label="Models",
+        markup.section(tr(text.MODELS_HEADING), tr(text.MODELS_HELP)),
+        label=label("Models"),
         elem_id="models-heading",
     )
-    table = gr.HTML(label="Models on offer", elem_id="models-table")
+    table = gr.HTML(label=label("Models on offer"), elem_id="models-table")
     page.demo.load(
         lambda: models_table(page.store.cards()), outputs=table, show_progress="hidden", **PRIVATE
     )
 
 
-TAB = Tab("models", "Models", build, alone=True)
+TAB = Tab("models", noted("Models"), build, alone=True)

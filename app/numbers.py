@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from app.language import tr
+
 
 def number(value: float) -> str:
     """Three significant digits, as one writes them by hand."""
@@ -47,5 +49,5 @@ def change(before: float, after: float) -> str:
     """A change of probability, in percentage points with its sign."""
     points = round(100 * (after - before), 1)
     if points == 0:
-        return "±0 points"
-    return f"{'+' if points > 0 else '−'}{abs(points):g} points"
+        return tr("±0 points")
+    return tr("{change} points", change=f"{'+' if points > 0 else '−'}{abs(points):g}")

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from app import controls, markup, models_tab, text
 from app.compare import tab as compare_tab
+from app.events import PRIVATE
 from app.folder import tab as folder_tab
+from app.language import label, page_words
 from app.limits import local_hosts, middleware
 from app.long import tab as long_tab
 from app.page import Page
 from app.store import ModelStore
 from app.theme import theme
+from app.visitor_language import VisitorLanguage
 
 # In the order they stand on the page; the first one is in front when it opens.
 TABS = (compare_tab.TAB, folder_tab.TAB, long_tab.TAB, models_tab.TAB)
@@ -34,7 +38,7 @@ def build_demo(store: ModelStore) -> gr.Blocks:
         fill_width=True,
         delete_cache=(_SWEEP_SECONDS, _PICTURE_SECONDS),
     ) as demo:
-        gr.HTML(markup.head(), label="About this page")
+        head = gr.HTML(markup.head(), label=label("About this page"))
         active = gr.State(TABS[0].id)
         with gr.Row(elem_classes="mo-page"):
             parts = controls.controls(store)
@@ -45,10 +49,11 @@ def build_demo(store: ModelStore) -> gr.Blocks:
             ):
                 for tab in TABS:
                     classes = ["mo-alone"] if tab.alone else []
-                    with gr.Tab(tab.title, id=tab.id, elem_classes=classes) as panel:
+                    with gr.Tab(label(tab.title), id=tab.id, elem_classes=classes) as panel:
                         page.tab = (tab.id, panel)
                         tab.build(page)
         controls.bind(page)
+        demo.load(markup.head, outputs=head, show_progress="hidden", **PRIVATE)
     demo.queue(max_size=_QUEUE_SIZE)
     return demo
 
@@ -67,5 +72,6 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
         "run_history": False,
         "max_file_size": "20mb",
         "state_session_capacity": _SESSIONS,
-        "app_kwargs": {"middleware": middleware(local_hosts(host))},
+        "i18n": page_words(),
+        "app_kwargs": {"middleware": [*middleware(local_hosts(host)), Middleware(VisitorLanguage)]},
     }

@@ -25,6 +25,7 @@ from app.compare.request import (
 from app.compare.result import Comparison, Side, Stage
 from app.compare.trust import check_maps
 from app.compare.trust_markup import agreement_note, trust
+from app.language import tr
 from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
@@ -87,7 +88,7 @@ def ask_both(
     `notes` is what there is to say about the picture itself, one sentence each.
     """
     if picture is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     if not all(store.holds(name) for name in names):
@@ -100,7 +101,7 @@ def explain_row(
 ) -> Iterator[Values]:
     """Explain, on both sides, the class in the row that was selected on side `chosen`."""
     if shown is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     yield from _stages(explain_class(store, shown, chosen, label), shown, view, start)
@@ -111,7 +112,7 @@ def explain_by(
 ) -> Iterator[Values]:
     """Draw the heat maps by another method, for the same classes."""
     if shown is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     yield from _stages(explain_again(store, shown, method), shown, view, start)
@@ -122,7 +123,7 @@ def explain_rival(
 ) -> Iterator[Values]:
     """Draw the heat maps against another class; an empty key stands for the likeliest one."""
     if shown is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     yield from _stages(explain_against(store, shown, rival_key or None), shown, view, start)
@@ -131,7 +132,7 @@ def explain_rival(
 def check(store: ModelStore, shown: Comparison | None, view: View) -> Iterator[Values]:
     """Put both heat maps to the test."""
     if shown is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     yield from _stages(check_maps(store, shown), shown, view, start)
@@ -142,7 +143,7 @@ def explain_depth(
 ) -> Iterator[Values]:
     """Draw the heat map of side `chosen` from another layer, counted from 1."""
     if shown is None:
-        yield {"status": markup.escaped(text.CHOOSE)}
+        yield {"status": markup.escaped(tr(text.CHOOSE))}
         return
     start = time.perf_counter()
     for values in _stages(explain_layer(store, shown, chosen, number), shown, view, start):
@@ -205,7 +206,7 @@ def _blank() -> Values:
         blank
         | {f"{side}_{name}": None for side in markup.SIDES for name in empty}
         | {"result": None, "layer": None, "path": None, "swipe": None, "divider": False}
-        | {"rival": None, "test": False, "status": text.WORKING}
+        | {"rival": None, "test": False, "status": tr(text.WORKING)}
         | {"heat_heading": markup.heat_heading(None), "scan_heading": markup.scan_heading()}
     )
 
@@ -245,10 +246,10 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
         shared = Scale.from_zero([per_area(heat.values) for heat in heats], signed=signed)
-        unit = f"{heats[0].unit}, {text.SHARED_UNIT}"
+        unit = f"{heats[0].unit}, {tr(text.SHARED_UNIT)}"
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
         values["heat_legend"] = map_markup.caption(
-            [text.SHARED_SCALE, heats[0].caveat, agreement_note(comparison)], bar
+            [tr(text.SHARED_SCALE), heats[0].caveat, agreement_note(comparison)], bar
         )
     elif agreement_note(comparison):
         values["heat_legend"] = map_markup.caption([agreement_note(comparison)])
@@ -261,7 +262,7 @@ def _rivals(comparison: Comparison) -> Control | None:
     """The classes to explain against, where the method does so: what either model thought of."""
     if not METHODS[comparison.method].contrast:
         return None
-    choices = {"": text.NEXT_BEST}
+    choices = {"": tr(text.NEXT_BEST)}
     for side in comparison.sides:
         if side.answer is not None and side.facts is not None:
             known = side.facts.vocabulary
@@ -274,7 +275,7 @@ def _swiped(comparison: Comparison, values: Values, view: View) -> Values:
     maps = [values[f"{side}_heat"] for side in markup.SIDES]
     if not view.swipe or not all(maps):
         missing = view.swipe and all(side.heat or side.no_heat for side in comparison.sides)
-        words = markup.note(text.SWIPE_NEEDS_BOTH) if missing else ""
+        words = markup.note(tr(text.SWIPE_NEEDS_BOTH)) if missing else ""
         return {"swipe": None, "divider": False, "swipe_caption": words}
     titles = [side.title for side in comparison.sides]
     return {
@@ -292,7 +293,7 @@ def _heat_map(
     heat, facts = side.heat, side.facts
     if heat is None or facts is None or side.seen is None or side.explained is None:
         reason = side.no_heat or side.error
-        why = map_markup.instead(text.NO_MAP, reason) if reason else ""
+        why = map_markup.instead(tr(text.NO_MAP), reason) if reason else ""
         return {f"{name}_heat": None, f"{name}_heat_caption": why, f"{name}_depth": _depth(side)}
     values, scale, bar = heat.values, shared, ""
     if scale is None:
@@ -378,13 +379,13 @@ def _scan_map(
     side: Side, name: str, path: PathTrace | None, view: View, shared: Scale | None
 ) -> Values:
     if path is None or side.seen is None:
-        missing = text.NO_ANSWER if side.error else text.NO_SCAN
+        missing = tr(text.NO_ANSWER) if side.error else tr(text.NO_SCAN)
         why = map_markup.instead(missing, side.no_trace or side.error, side.window)
         return {f"{name}_scan": None, f"{name}_scan_caption": why}
     values = path.on_grid(view.quantity)
     scale = shared or Scale.over([values])
     unit = path.units[view.quantity]
-    bar = map_markup.legend(scale, unit, text.QUANTITIES[view.quantity])
+    bar = map_markup.legend(scale, unit, tr(text.QUANTITIES[view.quantity]))
     words = [
         text.scan_caption(path.layer_index + 1, path.path, values),
         text.class_token_note(path.class_token(view.quantity), unit),

@@ -13,6 +13,33 @@ from app.render import MAP_OPACITY
 # A visitor's result stays on the server, so that it can be drawn again without the models.
 RESULT_SECONDS = 3600
 
+# Whole, not put together: languages put words together in their own ways.
+_LABELS = {
+    "model": {"left": label("Left model"), "right": label("Right model")},
+    "answers": {
+        "left": label("Five best answers, left model"),
+        "right": label("Five best answers, right model"),
+    },
+    "change": {
+        "left": label("Change by causal mixing, left model"),
+        "right": label("Change by causal mixing, right model"),
+    },
+    "facts": {"left": label("Facts, left model"), "right": label("Facts, right model")},
+    "heat": {"left": label("Heat map, left model"), "right": label("Heat map, right model")},
+    "heat caption": {
+        "left": label("Heat map, left model, in words"),
+        "right": label("Heat map, right model, in words"),
+    },
+    "scan": {
+        "left": label("Map of the scan, left model"),
+        "right": label("Map of the scan, right model"),
+    },
+    "scan caption": {
+        "left": label("Map of the scan, left model, in words"),
+        "right": label("Map of the scan, right model, in words"),
+    },
+}
+
 
 def results() -> Components:
     """What is answered: every place that a handler fills, by its name, and how it is shown."""
@@ -21,21 +48,23 @@ def results() -> Components:
     }
     with gr.Column(elem_classes="mo-tab"):
         places["status"] = gr.HTML(
-            text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="status",
-            label="Progress",
+            label(text.CHOOSE), html_template='<p role="status">${value}</p>', elem_id="status",
+            label=label("Progress"),
         )  # fmt: skip
-        places["verdict"] = gr.HTML(elem_id="verdict", label="Verdict", visible=False)
-        places["caution"] = gr.HTML(elem_id="caution", label="About causal mixing", visible=False)
+        places["verdict"] = gr.HTML(elem_id="verdict", label=label("Verdict"), visible=False)
+        places["caution"] = gr.HTML(
+            elem_id="caution", label=label("About causal mixing"), visible=False
+        )
         with gr.Row(elem_classes="mo-pair", equal_height=True):
             for side in markup.SIDES:
                 with gr.Column(elem_classes=["mo-card", f"mo-{side}"], min_width=260):
                     places |= _card(side)
-        places["heat_heading"] = gr.HTML(markup.heat_heading(None), label="Where they look")
+        places["heat_heading"] = gr.HTML(markup.heat_heading(None), label=label("Where they look"))
         with gr.Row(elem_classes="mo-tools"):
             places["method"] = gr.Dropdown(
                 [(title, name) for name, title in text.METHOD_TITLES.items()],
                 value="gradcam",
-                label="Method",
+                label=label("Method"),
                 filterable=False,
                 elem_id="method",
                 min_width=160,
@@ -49,9 +78,9 @@ def results() -> Components:
                 min_width=160,
             )
             places["scale"] = gr.Radio(
-                [("Shared by both", "shared"), ("Each its own", "own")],
+                [(label("Shared by both"), "shared"), (label("Each its own"), "own")],
                 value="shared",
-                label="Colour scale",
+                label=label("Colour scale"),
                 elem_id="scale",
                 min_width=240,
             )
@@ -94,30 +123,34 @@ def results() -> Components:
             elem_id="swipe-caption", label=label("Both heat maps, in words"), visible=False
         )
         _maps(places, "heat")
-        places["heat_legend"] = gr.HTML(elem_id="heat-legend", label="Colour scale of both maps")
+        places["heat_legend"] = gr.HTML(
+            elem_id="heat-legend", label=label("Colour scale of both maps")
+        )
         places["test"] = gr.Button(
             label(trust_text.BUTTON), size="sm", visible=False, elem_id="test"
         )
         places["trust"] = gr.HTML(
             elem_id="trust", label=label("What the maps are worth"), visible=False
         )
-        places["scan_heading"] = gr.HTML(markup.scan_heading(), label="What the scan remembers")
+        places["scan_heading"] = gr.HTML(
+            markup.scan_heading(), label=label("What the scan remembers")
+        )
         with gr.Row(elem_classes="mo-tools"):
             places["quantity"] = gr.Dropdown(
-                [(title, name) for name, title in text.QUANTITIES.items()],
+                [(label(title), name) for name, title in text.QUANTITIES.items()],
                 value="delta",
-                label="Quantity",
+                label=label("Quantity"),
                 filterable=False,
                 elem_id="quantity",
                 min_width=200,
             )
             places["layer"] = gr.Slider(
-                1, 8, value=4, step=1, label="Layer", elem_id="layer", min_width=200
+                1, 8, value=4, step=1, label=label("Layer"), elem_id="layer", min_width=200
             )
             places["path"] = gr.Radio(
-                ["forward", "backward"],
+                [(label(text.PATHS[name]), name) for name in ("forward", "backward")],
                 value="forward",
-                label="Scan path",
+                label=label("Scan path"),
                 elem_id="path",
                 min_width=220,
             )
@@ -128,31 +161,30 @@ def results() -> Components:
 def _card(side: str) -> Components:
     """One model's answer."""
     return {
-        f"{side}_head": gr.HTML(elem_id=f"{side}-head", label=f"{side.capitalize()} model"),
+        f"{side}_head": gr.HTML(elem_id=f"{side}-head", label=_LABELS["model"][side]),
         f"{side}_answer": gr.Label(
             num_top_classes=5,
             show_heading=False,
             show_label=False,
-            label=f"Five best answers, {side} model",
+            label=_LABELS["answers"][side],
             container=False,
             elem_id=f"{side}-answer",
             elem_classes="mo-answer",
         ),
         f"{side}_change": gr.HTML(
-            elem_id=f"{side}-change", label=f"Change by causal mixing, {side} model", visible=False
+            elem_id=f"{side}-change", label=_LABELS["change"][side], visible=False
         ),
-        f"{side}_facts": gr.HTML(elem_id=f"{side}-facts", label=f"Facts, {side} model"),
+        f"{side}_facts": gr.HTML(elem_id=f"{side}-facts", label=_LABELS["facts"][side]),
     }
 
 
 def _maps(places: Components, kind: str) -> None:
     """Two maps beside each other, each with its caption."""
-    title = {"heat": "Heat map", "scan": "Map of the scan"}[kind]
     with gr.Row(elem_classes="mo-pair"):
         for side in markup.SIDES:
             with gr.Column(elem_classes=["mo-map", f"mo-{side}"], min_width=220):
                 places[f"{side}_{kind}"] = gr.Image(
-                    label=f"{title}, {side} model",
+                    label=_LABELS[kind][side],
                     show_label=False,
                     format="png",
                     interactive=False,
@@ -170,5 +202,5 @@ def _maps(places: Components, kind: str) -> None:
                         visible=False,
                     )
                 places[f"{side}_{kind}_caption"] = gr.HTML(
-                    elem_id=f"{side}-{kind}-caption", label=f"{title}, {side} model, in words"
+                    elem_id=f"{side}-{kind}-caption", label=_LABELS[f"{kind} caption"][side]
                 )

@@ -15,6 +15,7 @@ from timm.models.mambaout import GatedConvBlock
 from app import text
 from app.background import Progress, watched
 from app.compare.result import Answer, Comparison, Facts, Side, Stage
+from app.language import tr
 from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
@@ -56,13 +57,13 @@ def compare(
                     result = result.with_side(index, side)
         except MambaOutError as error:
             result = result.with_side(index, replace(result.sides[index], error=str(error)))
-        yield result, text.WORKING
+        yield result, tr(text.WORKING)
     for index, model in enumerate(models):
         if model is not None:
             for side, status in _heat(store, result, index, model, None):
                 result = result.with_side(index, side)
                 yield result, status
-    yield result, text.TRACING
+    yield result, tr(text.TRACING)
     for index, model in enumerate(models):
         if model is not None:
             result = result.with_side(index, _with_trace(store, result, index, model))
@@ -221,9 +222,9 @@ def _heat(
             continue
         explained = replace(side, explained=chosen, trust=None, no_trust="")
         if isinstance(heat, str):
-            yield replace(explained, heat=None, no_heat=heat), text.WORKING
+            yield replace(explained, heat=None, no_heat=heat), tr(text.WORKING)
         else:
-            yield replace(explained, heat=heat, no_heat=""), text.WORKING
+            yield replace(explained, heat=heat, no_heat=""), tr(text.WORKING)
 
 
 def _with_trace(store: ModelStore, result: Comparison, index: int, model: LoadedModel) -> Side:

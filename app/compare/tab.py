@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.compare import layout, wiring
+from app.language import noted
 from app.page import Page, Tab
 
 
@@ -13,4 +14,4 @@ def build(page: Page) -> None:
     wiring.redrawing(places)
 
 
-TAB = Tab("compare", "Compare", build)
+TAB = Tab("compare", noted("Compare"), build)

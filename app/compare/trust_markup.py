@@ -8,6 +8,7 @@ from app import markup, text
 from app.compare import trust_text
 from app.compare.result import Comparison, Side, Trust
 from app.compare.trust import tested
+from app.language import tr
 from app.markup import escaped
 from mambaout.explain import agreement
 
@@ -18,7 +19,7 @@ def trust(comparison: Comparison) -> str:
         return ""
     header = "".join(f'<th scope="col">{escaped(side.title)}</th>' for side in comparison.sides)
     rows = "".join(
-        f'<tr><th scope="row">{escaped(name)} <small>{escaped(meaning)}</small></th>'
+        f'<tr><th scope="row">{escaped(tr(name))} <small>{escaped(tr(meaning))}</small></th>'
         f"{''.join(f'<td>{escaped(_value(side, row))}</td>' for side in comparison.sides)}</tr>"
         for row, (name, meaning) in trust_text.ROWS.items()
     )
@@ -28,9 +29,9 @@ def trust(comparison: Comparison) -> str:
         for reason in _reasons(side)
     )
     return (
-        f"{markup.section(trust_text.HEADING, trust_text.HELP)}"
-        f'<div class="mo-change"><table><caption>{escaped(trust_text.CAPTION)}</caption>'
-        f'<thead><tr><th scope="col">{escaped(trust_text.TEST)}</th>{header}</tr></thead>'
+        f"{markup.section(tr(trust_text.HEADING), tr(trust_text.HELP))}"
+        f'<div class="mo-change"><table><caption>{escaped(tr(trust_text.CAPTION))}</caption>'
+        f'<thead><tr><th scope="col">{escaped(tr(trust_text.TEST))}</th>{header}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{reasons}"
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from app.language import tr
+from app.language import noted, tr
 from app.numbers import percent
 
-BUTTON = "Test these maps"
-HEADING = tr("What these maps are worth")
-HELP = tr(
+BUTTON = noted("Test these maps")
+HEADING = noted("What these maps are worth")
+HELP = noted(
     "Each map names places. Deletion takes the most important ones away first, insertion puts them "
     "back first, into a blurred picture; the number is the mean probability of the class on the "
     "way. ROAD fills places in from their neighbours: how much more the class suffers from the "
@@ -17,13 +17,16 @@ HELP = tr(
     "asks how much the map stays the same: a map that does is not about what was learned."
 )
 ROWS = {
-    "deletion": (tr("Deletion"), tr("lower is better")),
-    "insertion": (tr("Insertion"), tr("higher is better")),
-    "road": (tr("ROAD"), tr("higher is better, 0 says nothing")),
-    "control": (tr("Map kept with redrawn weights"), tr("rank correlation, near 1 is a warning")),
+    "deletion": (noted("Deletion"), noted("lower is better")),
+    "insertion": (noted("Insertion"), noted("higher is better")),
+    "road": (noted("ROAD"), noted("higher is better, 0 says nothing")),
+    "control": (
+        noted("Map kept with redrawn weights"),
+        noted("rank correlation, near 1 is a warning"),
+    ),
 }
-CAPTION = tr("Tests of both heat maps")
-TEST = tr("test")
+CAPTION = noted("Tests of both heat maps")
+TEST = noted("test")
 
 
 def checking(name: str, progress: tuple[int, int | None] | None) -> str:

@@ -9,7 +9,7 @@ from app.numbers import duration, percent
 from mambaout.evaluation.accuracy import Pair, Score
 from mambaout.evaluation.interval import wilson_interval
 
-TAB = label("Folder")
+TAB = noted("Folder")
 PICTURES = label("Pictures, up to 200")
 LABELS = label("Labels, a CSV file (optional)")
 START = label("Ask both models")

@@ -7,7 +7,7 @@ from app.numbers import count, duration, megabytes, number
 from mambaout.evaluation.growth import PATCH, SIDES, Point
 from mambaout.evaluation.sequence import is_long, threshold
 
-TAB = label("When does it pay?")
+TAB = noted("When does it pay?")
 HEIGHT = label("Picture height, in pixels")
 WIDTH = label("Picture width, in pixels")
 MODEL = label("Model whose tokens are counted")

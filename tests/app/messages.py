@@ -1,0 +1,61 @@
+"""Every message of the page, found in its source; run as a script, it prints what is untranslated.
+
+python tests/app/messages.py fr
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SINGULAR = {"tr", "label", "noted"}
+# Modules of the library whose constants the page shows: their words are messages too.
+SHOWN = ("mambaout/evaluation/caveats.py",)
+MIXERS = "mambaout/models/catalogue.py"
+
+
+def messages() -> dict[str, str | None]:
+    """English message -> its plural, or None."""
+    found: dict[str, str | None] = {}
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                words = [a.value for a in node.args if _is_text(a)]
+                if node.func.id in SINGULAR and words:
+                    found.setdefault(words[0], None)
+                elif node.func.id == "ntr":
+                    found[words[0]] = words[1]
+    for name in SHOWN:
+        for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                values = node.value.values if isinstance(node.value, ast.Dict) else [node.value]
+                found.update((value.value, None) for value in values if _is_text(value))
+    for node in ast.walk(ast.parse((ROOT / MIXERS).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Family":
+            found.setdefault(node.args[1].value, None)
+    return found
+
+
+def entry(message: str, plural: str | None) -> str:
+    """A message as an entry without its translation."""
+    quoted = json.dumps(message, ensure_ascii=False)
+    if plural is None:
+        return f'msgid {quoted}\nmsgstr ""\n'
+    plural = json.dumps(plural, ensure_ascii=False)
+    return f'msgid {quoted}\nmsgid_plural {plural}\nmsgstr[0] ""\n'
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    from app.catalogues import FOLDER, read_po
+
+    known = read_po(FOLDER / f"{sys.argv[1]}.po").messages
+    missing = [entry(*pair) for pair in messages().items() if pair[0] not in known]
+    sys.stdout.write("\n".join(missing))
