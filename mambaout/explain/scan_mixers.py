@@ -13,6 +13,7 @@ from timm.models.mambaout import GatedConvBlock, MambaOut
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs
 
 
@@ -91,7 +92,10 @@ def visit_mixers(
             raise _SeenAll
 
     for name in scan_layers(view):
-        view.get_submodule(name).register_forward_pre_hook(partial(note, name))
+        mixer = view.get_submodule(name)
+        mixer.register_forward_pre_hook(partial(note, name))
+        if isinstance(mixer, ScanProjection):
+            mixer.keeps_projection = True  # what the visitor has had computed, the mixer takes over
     with torch.inference_mode(), contextlib.suppress(_SeenAll):
         view(image)
 

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from mambaout.models.initial import log_rates
 from mambaout.models.initial_step import initial_step_bias
 from mambaout.models.mixing_conv import MixingConv2d
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, path_scan
 from mambaout.ops.layer_scan import PathParameters, step_sizes
 
 N_PATHS = 4
 
 
-class GridScan(nn.Module, ABC):
+class GridScan(ScanProjection, ABC):
     """A projection, a small convolution, four scans, a projection; "SS2D" in the authors' code.
 
     Liu et al., "VMamba: Visual State Space Model", arXiv:2401.10166. The parameters of the scans
@@ -83,7 +84,7 @@ class GridScan(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """A map of tokens (b, h, w, dim) → (b, h, w, dim)."""
-        u, z = self._inner(x)
+        u, z = self._projected_to_scan(x)
         y = self.out_norm(self._scanned(u))
         if z is not None:
             y = y * F.silu(z)
@@ -101,7 +102,7 @@ class GridScan(nn.Module, ABC):
         token but at zeros that fill up a window or a sub-grid; they decay the state as tokens do.
         The gate z of this family multiplies the normed sum of the paths, not each path's result.
         """
-        u, z = self._inner(x)
+        u, z = self._projected_to_look_at(x)
         u = self._sequences(u)
         steps, B, C = self._low(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         weights, biases, log_rates, skips = self._parameters_of_scans()
@@ -133,7 +134,7 @@ class GridScan(nn.Module, ABC):
             )
         return inputs
 
-    def _inner(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _project(self, x: Tensor, *_: Any) -> tuple[Tensor, Tensor | None]:
         """What is scanned, and the gate before its SiLU: maps (b, h, w, d)."""
         u, z = self.in_proj(x), None
         if self.gate:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.initial import log_rates, step_projection
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, ScanOrder, causal_conv1d, path_scan, scan_order
 
 
-class LocalVimMixer(nn.Module):
+class LocalVimMixer(ScanProjection):
     """One projection in, a scan per direction, gated and added, one projection out.
 
     Arxiv:2403.09338, section 3. Each direction has a convolution, projections, A and D of its own;
@@ -64,7 +65,7 @@ class LocalVimMixer(nn.Module):
 
     def forward(self, x: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Tokens (b, l, dim) in raster order → (b, l, dim); ``grid`` where it is another one."""
-        z, walks, scan = self._project(x, grid)
+        z, walks, scan = self._projected_to_scan(x, grid)
         y = path_scan(**scan) * F.silu(z)
         results = [walk.back(result) for walk, result in zip(walks, y, strict=True)]
         gated = self.attn(torch.stack(results))
@@ -76,7 +77,7 @@ class LocalVimMixer(nn.Module):
         A step with position l is at no token but at zeros that fill up a window; they decay the
         state as tokens do.
         """
-        z, walks, scan = self._project(x, grid)
+        z, walks, scan = self._projected_to_look_at(x, grid)
         delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
         inputs = []
         for k, (direction, walk) in enumerate(zip(self.directions, walks, strict=True)):

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from mambaout.models.initial import init_linear, log_rates, step_projection
 from mambaout.models.mixing import Mixing, set_mixing
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, path_scan, raster_causal_mask
 
 
-class MambaVisionMixer(nn.Module):
+class MambaVisionMixer(ScanProjection):
     """The scan's token mixer: half of the channels are scanned, half only convolved.
 
     Arxiv:2407.08083, equation 6. There is one scan, forward; in "causal" mixing the convolutions
@@ -46,14 +47,14 @@ class MambaVisionMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (b, l, dim) in the order of the scan → (b, l, dim)."""
-        beside, scan = self._project(x)
+        beside, scan = self._projected_to_scan(x)
         y = path_scan(**scan)[0]
         return self.out_proj(torch.cat([y, beside], dim=-1))  # type: ignore[no-any-return]
 
     def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
         """What the scan is given for the tokens of square windows, ``x`` (b, l, dim)."""
         side = math.isqrt(x.shape[1])
-        _, scan = self._project(x)
+        _, scan = self._projected_to_look_at(x)
         delta = F.softplus(scan["delta"].float() + scan["delta_bias"].float())
         return [
             ScanInputs(
@@ -69,7 +70,7 @@ class MambaVisionMixer(nn.Module):
             )
         ]
 
-    def _project(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    def _project(self, x: Tensor, *_: Any) -> tuple[Tensor, dict[str, Any]]:
         """What stands beside the scan's result, (b, l, d), and the arguments of `path_scan`."""
         scanned, beside = self.in_proj(x).chunk(2, dim=-1)
         u = self._convolved(scanned, self.conv1d_x)

@@ -11,12 +11,13 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from mambaout.models.initial import init_linear, log_rates, step_projection
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, ScanOrder, path_scan
 
 _PATHS = ("rows", "rows_flip", "columns", "columns_flip")
 
 
-class PlainMambaMixer(nn.Module):
+class PlainMambaMixer(ScanProjection):
     """Four serpentine scans with one set of parameters, added up and gated.
 
     Arxiv:2403.17695, section 3.2 and 3.3. Each step adds a learned vector to B that says which way
@@ -48,7 +49,7 @@ class PlainMambaMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A map of tokens (b, h, w, dim) → (b, h, w, dim)."""
-        z, walks, scan = self._project(x)
+        z, walks, scan = self._projected_to_scan(x)
         results = path_scan(**scan)
         y = sum(walk.back(result) for walk, result in zip(walks, results, strict=True))
         y = self.out_proj(y * F.silu(z))
@@ -59,7 +60,7 @@ class PlainMambaMixer(nn.Module):
 
         At step t the scan writes the token at ``order[t]`` with the Δ, B and C of token t.
         """
-        z, walks, scan = self._project(x)
+        z, walks, scan = self._projected_to_look_at(x)
         delta = F.softplus(scan["delta"].float() + scan["delta_bias"][:, None, None].float())
         return [
             ScanInputs(
@@ -76,7 +77,7 @@ class PlainMambaMixer(nn.Module):
             for k, (path, walk) in enumerate(zip(_PATHS, walks, strict=True))
         ]
 
-    def _project(self, x: Tensor) -> tuple[Tensor, list[ScanOrder], dict[str, Any]]:
+    def _project(self, x: Tensor, *_: Any) -> tuple[Tensor, list[ScanOrder], dict[str, Any]]:
         """The gate (b, l, d) in raster order, the paths, and the arguments of `path_scan`."""
         height, width = x.shape[1:3]
         inner, gate = self.in_proj(x).chunk(2, dim=-1)

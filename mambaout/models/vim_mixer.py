@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mambaout.models.initial import log_rates, step_projection
 from mambaout.models.mixing import Mixing, set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
+from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, path_scan
 from mambaout.ops.layer_scan import (
     PathParameters,
@@ -28,7 +29,7 @@ _PATHS: dict[Mixing, tuple[str, ...]] = {
 }
 
 
-class VimMixer(nn.Module):
+class VimMixer(ScanProjection):
     """One projection in, a scan from either end, their mean gated, one projection out.
 
     Arxiv:2401.09417, algorithm 1 ("bimamba v2" in the authors' code). In "causal" mixing
@@ -76,7 +77,7 @@ class VimMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (b, l, dim) in raster order → (b, l, dim)."""
-        u, low, z = self._project(x)
+        u, low, z = self._projected_to_scan(x)
         if fusible(u, self.parameters()):
             y = merged_scan(
                 u,
@@ -92,7 +93,7 @@ class VimMixer(nn.Module):
 
     def scan_inputs(self, x: Tensor) -> list[ScanInputs]:
         """What each path's scan is given for tokens ``x`` (b, l, dim); see `ScanInputs`."""
-        u, low, z = self._project(x)
+        u, low, z = self._projected_to_look_at(x)
         steps, B, C = low.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         weights, biases, log_rates, skips = self._parameters_of_scans()
         delta = step_sizes(steps, weights, biases)
@@ -127,7 +128,7 @@ class VimMixer(nn.Module):
     def _reverse(self) -> tuple[bool, ...]:
         return tuple(path == "backward" for path in self.paths)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
         """What is scanned (k, b, l, d), what Δ, B and C come from (k, b, l, r + 2n), the gate.
 
         Nothing is flipped: the backward path convolves and scans towards smaller indices.

@@ -245,6 +245,25 @@ def test_nothing_runs_after_the_last_layer_that_was_asked_for():
     assert len(ran) == 1
 
 
+@pytest.mark.parametrize("name", ["vim_atto", "vmamba_atto", "localvim_tiny", "mambavision_tiny"])
+@torch.no_grad()
+def test_projections_are_computed_once(name):
+    """The trace asks for them, the forward pass takes them over, and answers the same."""
+    model = redrawn(timm.create_model(name, num_classes=5))
+    size = 224 if name == "localvim_tiny" else 64
+    image = torch.randn(1, 3, size, size)
+    projected, logits = [], []
+    for layer in scan_layers(model):
+        projection = model.get_submodule(layer).in_proj  # a view takes the hooks along
+        projection.register_forward_hook(lambda *_: projected.append(1))
+    model.register_forward_hook(lambda _m, _x, answer: logits.append(answer))
+    alone = model(image)
+    assert len(projected) == len(scan_layers(model))
+    scan_trace(model, image)
+    assert len(projected) == 2 * len(scan_layers(model))
+    assert torch.equal(logits[-1], alone)
+
+
 def test_a_single_channel_is_a_scan_of_its_own():
     model = redrawn(vim())
     (_, inputs) = next(scans_of(model, picture()))
