@@ -5,14 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-import numpy as np
-
 from app import text
 from app.catalogues import LANGUAGES
 from app.compare.result import Comparison, Facts, Side
 from app.examples import Example
 from app.language import language, tr
-from app.numbers import change, count, duration, number, percent
+from app.numbers import count, duration, number
 from mambaout.evaluation import caveats
 from mambaout.evaluation.comparison import difference
 from mambaout.models.bundled import trained_mixing
@@ -126,7 +124,8 @@ def causal_caution(comparison: Comparison) -> str:
     items += [(title, tr(caveats.TRAINED_CAUSALLY)) for title in sorted(causal)]
     listed = "".join(f"<li><b>{escaped(who)}</b> {escaped(what)}</li>" for who, what in items)
     heading = escaped(tr("Causal, not retrained."))
-    warning = f"<p><b>{heading}</b> {escaped(tr(caveats.NOT_RETRAINED))}</p>" if cut else ""
+    caution = escaped(f"{tr(caveats.NOT_RETRAINED)} {tr(caveats.CONFIDENCE)}")
+    warning = f"<p><b>{heading}</b> {caution}</p>" if cut else ""
     return _caution(warning, f"{listed}<li>{escaped(tr(caveats.STILL_LOOKS_AHEAD))}</li>")
 
 
@@ -176,57 +175,6 @@ def _knows(facts: Facts) -> str:
         f'<details class="mo-list"><summary>{escaped(tr("What it can say"))}</summary>'
         f"<ul>{listed}</ul>{more}"
         "</details>"
-    )
-
-
-def card_change(side: Side) -> str:
-    """What the causal switch did to an answer, on the same weights."""
-    facts, answer = side.facts, side.answer
-    if facts is None or answer is None:
-        return ""
-    if answer.no_causal_form is not None:
-        return note(text.stays_bidirectional(answer.no_causal_form), "reason")
-    if answer.bidirectional is None:
-        return ""
-    before, after, labels = answer.bidirectional, answer.probabilities, facts.vocabulary.labels
-    was, now = int(before.argmax()), answer.top
-    badge = (
-        chip(tr("Top class kept: {label}", label=labels[now]), "good")
-        if was == now
-        else chip(tr("Flipped: {before} → {after}", before=labels[was], after=labels[now]), "bad")
-    )
-    measured = ""
-    if facts.measured is not None:
-        words = text.measured(
-            facts.measured.pictures, facts.measured.bidirectional, facts.measured.causal
-        )
-        measured = f'<p class="mo-measured">{escaped(words)}</p>'
-    shown = dict.fromkeys([was, now, *np.argsort(-np.abs(after - before), kind="stable")[:3]])
-    rows = "".join(
-        "<tr>"
-        f'<th scope="row">{escaped(labels[i])}</th>'
-        f"<td>{escaped(percent(before[i]))}</td><td>{escaped(percent(after[i]))}</td>"
-        f"<td>{_bar(float(after[i] - before[i]))}"
-        f"{escaped(change(before[i], after[i]))}</td></tr>"
-        for i in list(shown)[:4]
-    )
-    # A soft hyphen, where the column is narrow.
-    columns = (tr("class"), tr("bidirec\u00adtional"), tr("causal"), tr("change"))
-    header = "".join(f'<th scope="col">{escaped(column)}</th>' for column in columns)
-    return (
-        f'<div class="mo-change"><p>{badge}</p><table>'
-        f"<caption>{escaped(tr('Same weights, two mixings'))}</caption>"
-        f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>{measured}</div>"
-    )
-
-
-def _bar(change: float) -> str:
-    """A bar to the right for a rise, to the left for a fall; the number beside it says the same."""
-    width = round(50 * min(1.0, abs(change)), 1)
-    side = "up" if change >= 0 else "down"
-    return (
-        f'<span class="mo-bar" aria-hidden="true"><i class="mo-{side}" style="width:{width}%"></i>'
-        "</span>"
     )
 
 

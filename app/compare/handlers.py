@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from app import map_markup, markup, text
+from app import change_markup, map_markup, markup, text
 from app.compare.request import (
     compare,
     explain_again,
@@ -26,13 +25,12 @@ from app.compare.result import Comparison, Side, Stage
 from app.compare.trust import check_maps
 from app.compare.trust_markup import agreement_note, trust
 from app.language import tr
+from app.places import Control, Picture, Values
 from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing
-
-Values = dict[str, Any]
 
 PLACES = (
     "status", "result", "verdict", "caution",
@@ -44,22 +42,6 @@ PLACES = (
     "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
     "scan_heading",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture and what it shows, in words."""
-
-    image: Image.Image
-    alt: str
-
-
-@dataclass(frozen=True)
-class Control:
-    """What a chooser offers now, and what it stands on."""
-
-    value: Any
-    choices: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -227,7 +209,7 @@ def _answer(comparison: Comparison, index: int) -> Values:
     return {
         f"{name}_head": markup.card_head(side, index),
         f"{name}_answer": answer,
-        f"{name}_change": markup.card_change(side),
+        f"{name}_change": change_markup.card_change(side),
         f"{name}_facts": markup.card_facts(side),
     }
 

@@ -20,10 +20,12 @@ from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
 from mambaout.errors import MambaOutError
+from mambaout.evaluation.comparison import Said, ask
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
-from mambaout.models import Mixing, token_grid
+from mambaout.models import Mixing
 from mambaout.models.mixing_conv import MixingConv2d
+from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
 DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56
@@ -143,36 +145,25 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
         except TypeError as reason:
             no_causal_form = str(reason)
         else:
-            bidirectional, _ = _probabilities(view, image)
+            bidirectional = ask(view, image, model.vocabulary).probabilities
             view = switched
-    probabilities, seconds = _probabilities(view, image)
+    said, seconds = timed(view, image, model.vocabulary)
     return Side(
         title=title,
-        facts=Facts(
-            card=model.card,
-            vocabulary=model.vocabulary,
-            macs=model.cost.macs,
-            macs_how=model.cost.how,
-            tensors=model.tensors,
-            measured=model.measured,
-            device=model.device,
-            side=model.framing.side,
-            layers=(tokens := token_grid(model.model)).targets,
-            layer=tokens.default_target,
-        ),
+        facts=Facts.of(model),
         seen=model.framing.seen(picture, DISPLAY_SIDE),
         image=image.numpy(force=True),
-        answer=Answer(model.vocabulary, probabilities, bidirectional, no_causal_form, seconds),
+        answer=Answer(said.vocabulary, said.probabilities, bidirectional, no_causal_form, seconds),
     )
 
 
-def _probabilities(model: torch.nn.Module, image: torch.Tensor) -> tuple[np.ndarray, float]:
-    """Softmax of the logits, (classes,), and the seconds of the forward pass."""
-    with torch.inference_mode():
-        start = time.perf_counter()
-        logits = model(image)[0].float().cpu()  # .cpu() waits for the device
-        seconds = time.perf_counter() - start
-        return logits.softmax(0).numpy(), seconds
+def timed(
+    model: torch.nn.Module, image: torch.Tensor, vocabulary: Vocabulary
+) -> tuple[Said, float]:
+    """What `ask` gives, and the seconds of the forward pass."""
+    start = time.perf_counter()
+    said = ask(model, image, vocabulary)
+    return said, time.perf_counter() - start
 
 
 def mixed(model: LoadedModel, side: Side, mixing: Mixing) -> torch.nn.Module:

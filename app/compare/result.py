@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from app.store import Measured
+from app.store import LoadedModel, Measured
 from mambaout.evaluation import Faithfulness, RandomisedControl
 from mambaout.evaluation.comparison import Said
 from mambaout.explain import Explanation, ScanTrace
-from mambaout.models import Mixing
+from mambaout.models import Mixing, token_grid
 from mambaout.models.catalogue import ModelCard
 from mambaout.models.vocabulary import Vocabulary
 
@@ -34,6 +34,23 @@ class Facts:
     side: int  # of the square it is given [px]
     layers: tuple[str, ...]  # the modules that a heat map may be of, first to last
     layer: str  # the one it is of unless another is asked for
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Facts:
+        """Of a model, which is not kept."""
+        tokens = token_grid(model.model)
+        return cls(
+            card=model.card,
+            vocabulary=model.vocabulary,
+            macs=model.cost.macs,
+            macs_how=model.cost.how,
+            tensors=model.tensors,
+            measured=model.measured,
+            device=model.device,
+            side=model.framing.side,
+            layers=tokens.targets,
+            layer=tokens.default_target,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,6 @@ import gradio as gr
 from app import markup
 from app.compare.handlers import (
     PLACES,
-    Control,
-    Picture,
-    Values,
     View,
     ask_both,
     check,
@@ -26,6 +23,7 @@ from app.compare.handlers import (
 )
 from app.events import PRIVATE, spoken
 from app.page import Components, Page, Updates
+from app.places import Control, Picture, Show, Values, keep, placed, show_image
 from app.safe_image import notes_of
 from app.store import ModelStore
 
@@ -54,17 +52,19 @@ def asking(page: Page, places: Components) -> None:
         yield from check(store, shown, _view(*chosen))
 
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
-    page.asked(_placed(places, ask), [*asked, places["method"], *view], outputs, places["status"])
+    page.asked(
+        placed(places, ask, _SHOWS), [*asked, places["method"], *view], outputs, places["status"]
+    )
     others = [
         (
             places["method"].input,
-            _placed(places, explain),
+            placed(places, explain, _SHOWS),
             [places["method"], places["result"], *view],
         ),
-        (places["test"].click, _placed(places, test), [places["result"], *view]),
+        (places["test"].click, placed(places, test, _SHOWS), [places["result"], *view]),
         (
             places["rival"].input,
-            _placed(places, against),
+            placed(places, against, _SHOWS),
             [places["rival"], places["result"], *view],
         ),
         *(
@@ -78,7 +78,7 @@ def asking(page: Page, places: Components) -> None:
         *(
             (
                 places[f"{side}_depth"].input,
-                _placed(places, partial(_explain_depth, store, index)),
+                placed(places, partial(_explain_depth, store, index), _SHOWS),
                 [places["result"], places[f"{side}_depth"], *view],
             )
             for index, side in enumerate(markup.SIDES)
@@ -110,7 +110,7 @@ def redrawing(places: Components) -> None:
         (places["quantity"].input, scan),
     ):
         listen(
-            spoken(_placed(places, handler)),
+            spoken(placed(places, handler, _SHOWS)),
             inputs,
             outputs,
             show_progress="hidden",
@@ -148,7 +148,7 @@ def _row_explained(
     def explain(shown: Any, label: str, *chosen: Any) -> Iterator[Values]:
         yield from explain_row(store, shown, index, label, _view(*chosen))
 
-    placed = _placed(places, explain)
+    in_place = placed(places, explain, _SHOWS)
 
     def selected(
         shown: Any,
@@ -161,38 +161,9 @@ def _row_explained(
         event: gr.SelectData,
     ) -> Iterator[Updates]:
         chosen = (scale, layer, path, quantity, opacity, show)
-        yield from placed(shown, str(event.value), *chosen)
+        yield from in_place(shown, str(event.value), *chosen)
 
     return selected
-
-
-def _placed(
-    places: Components, handler: Callable[..., Iterator[Values]]
-) -> Callable[..., Iterator[Updates]]:
-    """A handler's values on the components they are for."""
-    # A generator that ends without a value, or with one that is empty, would empty all its outputs.
-    nothing = {places["status"]: gr.skip()}
-
-    def run(*inputs: Any) -> Iterator[Updates]:
-        for values in handler(*inputs):
-            yield nothing | {places[name]: _shown(name, value) for name, value in values.items()}
-
-    return run
-
-
-def _shown(name: str, value: Any) -> Any:
-    """A handler's value as gradio takes it for the place of this name."""
-    return _UPDATES.get(name.rpartition("_")[2], _html)(value)
-
-
-def _html(value: str) -> gr.HTML:
-    return gr.HTML(value=value, visible=bool(value))
-
-
-def _image(value: Picture | None) -> gr.Image:
-    if value is None:
-        return gr.Image(value=None, visible=False)
-    return gr.Image(value=value.image, alt_text=value.alt, visible=True)
 
 
 def _image_slider(value: tuple[Picture, Picture] | None) -> gr.ImageSlider:
@@ -222,11 +193,11 @@ def _radio(value: Control | None) -> gr.Radio:
 
 
 # By the last part of a place's name.
-_UPDATES: dict[str, Callable[[Any], Any]] = {
-    "result": lambda comparison: comparison,
+_SHOWS: dict[str, Show] = {
+    "result": keep,
     "answer": lambda probabilities: gr.Label(value=probabilities),
-    "heat": _image,
-    "scan": _image,
+    "heat": show_image,
+    "scan": show_image,
     "swipe": _image_slider,
     "divider": lambda shown: gr.Slider(visible=shown),
     "depth": _slider,

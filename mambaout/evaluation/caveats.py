@@ -5,9 +5,18 @@ from __future__ import annotations
 NOT_RETRAINED = (
     "These weights were trained bidirectionally. Causal cuts paths of the trained network and does "
     "not retrain it: what changes is the effect of that cut, not how well a model trained causally "
-    "would do, which is what the paper measures. A more or less confident answer is no evidence "
-    "for or against the paper."
+    "would do, which is what the paper measures."
 )
+CONFIDENCE = "A more or less confident answer is no evidence for or against the paper."
+PATHS_LEFT_OUT = (
+    "These weights were trained with all of their scan paths. Leaving some out does not retrain "
+    "them: what changes is the effect of leaving them out."
+)
+PATHS_SCALE = {
+    "Vim": "takes the mean over the paths that are left, so that a path alone is not halved.",
+    "VMamba": "sums the paths that are left, and norms the sum as it norms that of all four.",
+}
+"""On which scale each family's paths count once some of them are left out."""
 TRAINED_CAUSALLY = "was trained with causal token mixers: this is the mixing it has learnt."
 OPENED_NOT_RETRAINED = (
     "was trained with causal token mixers. Bidirectional opens paths that took no part in its "

@@ -32,10 +32,6 @@ _CONFIDENT = (
     "A probability is what the model's softmax says, not how often it is right. A heat map shows "
     "what one method makes of one layer; its own caveat stands beside its values."
 )
-_PATHS = (
-    "{title} ran with some of its scan paths only ({paths}). Its weights were trained with all of "
-    "them: what changes is the effect of leaving paths out."
-)
 
 
 def read_me(answers: Sequence[Answered], maps: Collection[str]) -> str:
@@ -69,7 +65,7 @@ def _caveats(answers: Sequence[Answered]) -> list[str]:
         card, trained = offered_card(answer.name), trained_mixing(answer.name)
         title, family = (card.title, card.family) if card else (answer.name, "")
         if answer.mixing == "causal" and trained == "bidirectional":
-            found[caveats.NOT_RETRAINED] = None
+            found |= dict.fromkeys((caveats.NOT_RETRAINED, caveats.CONFIDENCE))
             if family in caveats.CAUSAL_FORM:
                 found[f"{family} {caveats.CAUSAL_FORM[family]}"] = None
         elif answer.mixing == "causal":
@@ -77,7 +73,9 @@ def _caveats(answers: Sequence[Answered]) -> list[str]:
         elif trained == "causal":
             found[f"{title} {caveats.OPENED_NOT_RETRAINED}"] = None
         if answer.paths:
-            found[_PATHS.format(title=title, paths=", ".join(answer.paths))] = None
+            found[f"{title}, {', '.join(answer.paths)} alone: {caveats.PATHS_LEFT_OUT}"] = None
+            if family in caveats.PATHS_SCALE:
+                found[f"{family} {caveats.PATHS_SCALE[family]}"] = None
     if any(answer.mixing == "causal" for answer in answers):
         found[caveats.STILL_LOOKS_AHEAD] = None
     return list(found)

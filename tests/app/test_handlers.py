@@ -14,8 +14,6 @@ from app import background
 from app.compare import request as compare_module
 from app.compare.handlers import (
     PLACES,
-    Control,
-    Picture,
     View,
     ask_both,
     check,
@@ -30,6 +28,7 @@ from app.compare.handlers import (
 from app.compare.request import compare
 from app.markup import causal_caution
 from app.numbers import number
+from app.places import Control, Picture
 from app.render import per_area
 from app.store import DEFAULT_PAIR
 from app.warm_up import warm_up

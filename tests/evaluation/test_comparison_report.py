@@ -123,7 +123,7 @@ def test_the_text_explains_every_file_and_what_not_to_believe(report):
     assert all(name in words for name in archive.namelist() if name != "README.txt")
     assert "trained bidirectionally" in words
     assert "Its class token stands in the middle" in words
-    assert "some of its scan paths only (forward)" in words
+    assert "Vim-Atto, forward alone: These weights were trained with all" in words
     assert "no evidence for or against the paper" in words
     plain = replace(report, answers=report.answers[:1], pairs=[])
     words = " ".join(opened(plain)[0].read("README.txt").decode().split())

@@ -1,0 +1,99 @@
+"""The components of the tab and where they stand; what they show and do is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app import markup
+from app.change_markup import PICK_SCRIPT
+from app.compare.layout import RESULT_SECONDS
+from app.mixing import text
+from app.page import Components
+
+_NAMES = {"left": "left model", "right": "right model"}
+
+
+def results() -> Components:
+    """Every place that a handler fills, by its name."""
+    places: Components = {"result": gr.State(time_to_live=RESULT_SECONDS)}
+    with gr.Column(elem_classes=["mo-tab", "mo-both-mixings"]):
+        places["status"] = gr.HTML(
+            text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="mixing-status",
+            label="Progress",
+        )  # fmt: skip
+        gr.HTML(markup.section(text.HEADING, text.HELP), label=text.HEADING)
+        places["which"] = gr.Radio(
+            list(text.WHICH_CHOICES), value="both", label=text.WHICH, elem_id="mixing-which"
+        )
+        for side in markup.SIDES:
+            classes = ["mo-card", "mo-subject", f"mo-{side}"]
+            with gr.Column(visible=False, elem_classes=classes, elem_id=f"mixing-{side}") as box:
+                parts = _subject(side)
+            places |= {f"{side}_{name}": part for name, part in parts.items()} | {
+                f"{side}_box": box
+            }
+    return places
+
+
+def _subject(side: str) -> Components:
+    """One model: its two mixings, some of its paths, and its twin."""
+    parts: Components = {}
+
+    def html(name: str, label: str, **options: Any) -> None:
+        parts[name] = gr.HTML(
+            label=f"{label}, {_NAMES[side]}", elem_id=f"mixing-{side}-{name}", **options
+        )
+
+    html("head", "Model")
+    html("switched", "Same weights")
+    with gr.Row(elem_classes="mo-variants"):
+        _variant(parts, side, "bidirectional")
+        _variant(parts, side, "causal")
+        _variant(parts, side, "change")
+    html("legend", "Colour scale")
+    html("table", "Change by the switch", js_on_load=PICK_SCRIPT)
+    html("paths_heading", "Scan paths")
+    parts["paths_choice"] = gr.CheckboxGroup(
+        [], label=text.PATHS_CHOICE, info=text.PATHS_HELP, visible=False,
+        elem_id=f"mixing-{side}-paths",
+    )  # fmt: skip
+    with gr.Column(visible=False) as parts["paths_box"]:
+        with gr.Row(elem_classes="mo-variants"):
+            _variant(parts, side, "paths")
+            _variant(parts, side, "pathchange")
+        html("pathtable", "Change by leaving paths out", js_on_load=PICK_SCRIPT)
+    with gr.Column(elem_classes="mo-other-weights"):
+        html("trained_heading", "Trained causally")
+        with (
+            gr.Column(visible=False) as parts["trained_box"],
+            gr.Row(elem_classes="mo-variants"),
+        ):
+            _variant(parts, side, "trained")
+            with gr.Column(min_width=200, elem_classes="mo-wide"):
+                html("trainedchange_says", "Change by training")
+                html("trainedtable", "Trained causally in numbers", js_on_load=PICK_SCRIPT)
+        html("accuracies", "Accuracy")
+    return parts
+
+
+def _variant(parts: Components, side: str, name: str) -> None:
+    """One answer, or what sets two of them apart: words, a map, and what the map shows."""
+    what = f"{name}, {_NAMES[side]}"
+    with gr.Column(min_width=200, elem_classes=["mo-map", f"mo-{side}"]):
+        parts[f"{name}_says"] = gr.HTML(
+            label=f"Answer, {what}", elem_id=f"mixing-{side}-{name}_says"
+        )
+        parts[f"{name}_heat"] = gr.Image(
+            label=f"Heat map, {what}",
+            show_label=False,
+            format="png",
+            interactive=False,
+            visible=False,
+            buttons=["download", "fullscreen"],
+            elem_id=f"mixing-{side}-{name}_heat",
+        )
+        parts[f"{name}_caption"] = gr.HTML(
+            label=f"Heat map in words, {what}", elem_id=f"mixing-{side}-{name}_caption"
+        )

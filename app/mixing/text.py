@@ -1,0 +1,152 @@
+"""The words of the Mixing tab."""
+
+from __future__ import annotations
+
+from app.language import label, tr
+from app.numbers import duration, number
+from app.text import sentence
+from mambaout.models import Mixing
+
+TAB = label("Mixing")
+WHICH = label("Which models")
+WHICH_CHOICES = ((label("Both"), "both"), (label("Left"), "left"), (label("Right"), "right"))
+CHOOSE = tr("Choose a picture to begin.")
+
+HEADING = tr("One model, two mixings")
+HELP = tr(
+    "The same weights answer twice: once every token may see all others, once only those before "
+    "it, row by row. Both answers are always computed. Select a class in a table to explain it."
+)
+SWITCHED = tr("Same weights, switched")
+PATHS = tr("Same weights, some scan paths only")
+PATHS_CHOICE = label("Scan paths that run")
+PATHS_HELP = tr("Choose one or more to see what they answer alone.")
+TRAINED = tr("Other weights: trained the other way")
+TRAINED_HELP = tr(
+    "This is not the switch. A second model of the same architecture was trained causally from the "
+    "start, on the same pictures. Whether a model needs to look both ways is a question about this "
+    "one; what the switch breaks is a question about the one above. Each was trained once, and two "
+    "trainings differ by chance too."
+)
+NO_TWIN = tr("No model of this architecture that was trained causally comes with this page.")
+IS_TWIN = tr("The weights above were trained causally themselves: there is nothing to set beside.")
+
+ALL_SEE_ALL = tr("Every token may see all others.")
+ACCURACY = tr("How often they are right")
+ACCURACY_COLUMNS = (tr("weights"), tr("mixing"), tr("right"))
+NATS = tr("nats")
+CHANGE = tr("What changed")
+
+
+def title(kind: str, trained: Mixing) -> str:
+    """What an answer is called, with whether its weights were trained that way."""
+    if kind == "trained":
+        return tr("Causal, as trained")
+    if kind == "paths":
+        return tr("These paths only")
+    if kind == "causal":
+        return tr("Causal, as trained") if trained == "causal" else tr("Causal, switched")
+    return tr("Bidirectional, switched") if trained == "causal" else tr("Bidirectional, as trained")
+
+
+def short_title(kind: str) -> str:
+    """The head of a column of numbers."""
+    return {
+        "bidirectional": tr("bidirec\N{SOFT HYPHEN}tional"),
+        "causal": tr("causal"),
+        "paths": tr("these paths"),
+        "trained": tr("trained causally"),
+    }[kind]
+
+
+def explaining(name: str) -> str:
+    return tr("Drawing where {name} looks in each mixing …", name=name)
+
+
+def forward(seconds: float, device: str) -> str:
+    return tr("Forward pass: {time}, {device}.", time=duration(seconds), device=device.upper())
+
+
+def times(first: float, second: float) -> str:
+    return tr(
+        "Forward pass: {first} bidirectionally, {second} causally.",
+        first=duration(first), second=duration(second),
+    )  # fmt: skip
+
+
+def common(count: int) -> str:
+    return tr("{count} of 5 in both top fives", count=count)
+
+
+def divergence(kind: str, value: float) -> str:
+    return tr("{kind} divergence {value} nats", kind=kind, value=number(value))
+
+
+def only_paths(paths: tuple[str, ...]) -> str:
+    return tr("Only these run: {paths}.", paths=", ".join(paths))
+
+
+def no_paths(reason: str) -> str:
+    return tr("There are no paths to choose. {reason}", reason=sentence(reason))
+
+
+def no_causal_form(reason: str) -> str:
+    return tr("This model cannot be switched. {reason}", reason=sentence(reason))
+
+
+def table_caption(first: str, second: str) -> str:
+    return tr(
+        "Every class of both top fives, {first} and {second}",
+        first=first.replace("\N{SOFT HYPHEN}", ""), second=second,
+    )  # fmt: skip
+
+
+def top_five(name: str) -> str:
+    return tr("Five best answers, {name}", name=name)
+
+
+def of_pictures(pictures: int) -> str:
+    return tr(
+        "Measured on {pictures} validation pictures of these classes, with 95 % intervals (Wilson)",
+        pictures=f"{pictures:,}",
+    )
+
+
+def share(right: float, low: float, high: float) -> str:
+    return tr(
+        "{right} ({low} to {high})",
+        right=f"{100 * right:.1f} %", low=f"{100 * low:.1f}", high=f"{100 * high:.1f} %",
+    )  # fmt: skip
+
+
+def explains(label: str) -> str:
+    return tr("All maps of this model explain {label}.", label=label)
+
+
+def heat_alt(name: str, what: str, label: str, where: str) -> str:
+    return tr(
+        "Grad-CAM of {name} for {label}, {what}: strongest in the {where}.",
+        name=name, what=what, label=label, where=where,
+    )  # fmt: skip
+
+
+def strongest_in(where: str) -> str:
+    return tr("Strongest in the {where}.", where=where)
+
+
+def difference_heading(first: str, second: str) -> str:
+    return tr(
+        "Map: {second} minus {first}",
+        first=first.replace("\N{SOFT HYPHEN}", ""), second=second,
+    )  # fmt: skip
+
+
+def difference_words(rise: str, fall: str) -> str:
+    """Where a difference is greatest, each way; "" for nowhere."""
+    if rise and fall:
+        return tr("Rises most in the {rise}, falls most in the {fall}.", rise=rise, fall=fall)
+    if rise:
+        return tr("Rises most in the {rise}, falls nowhere.", rise=rise)
+    if fall:
+        return tr("Falls most in the {fall}, rises nowhere.", fall=fall)
+    return tr("The same everywhere.")

@@ -1,0 +1,89 @@
+"""What happens when: events bound to handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import markup
+from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
+from app.page import Components, Page, Updates
+from app.places import Control, Show, Values, keep, placed, show_image
+from app.safe_image import notes_of
+from app.store import ModelStore
+
+_TABLES = ("table", "pathtable", "trainedtable")
+
+
+def asking(page: Page, places: Components) -> None:
+    """Everything that asks a model."""
+    store, controls, status = page.store, page.controls, places["status"]
+    outputs = [places[name] for name in PLACES]
+
+    def ask(
+        picture: Any, left: str, right: str, which: str, left_paths: Any, right_paths: Any
+    ) -> Iterator[Values]:
+        notes = notes_of(picture) if picture is not None else ()
+        chosen = Chosen(
+            {"left": left, "right": right}, which, {"left": left_paths, "right": right_paths}
+        )
+        yield from ask_mixings(store, picture, chosen, notes)
+
+    handler = placed(places, ask, _SHOWS)
+    inputs = [
+        *(controls[name] for name in ("picture", "left", "right")),
+        places["which"],
+        *(places[f"{side}_paths_choice"] for side in markup.SIDES),
+    ]
+    page.asked(handler, inputs, outputs, status)
+    page.asks_model(places["which"].input, handler, inputs, outputs, status)
+    for side in markup.SIDES:
+        choice = places[f"{side}_paths_choice"]
+        by_paths = placed(places, _paths(store, side), _SHOWS)
+        page.asks_model(choice.input, by_paths, [places["result"], choice], outputs, status)
+        for table in _TABLES:
+            listen = places[f"{side}_{table}"].select
+            page.asks_model(
+                listen, _picked(places, store, side), [places["result"]], outputs, status
+            )
+
+
+def _paths(store: ModelStore, side: str) -> Callable[..., Iterator[Values]]:
+    """The handler of one side's choice of paths."""
+
+    def choose(shown: Any, paths: list[str]) -> Iterator[Values]:
+        yield from paths_chosen(store, shown, side, paths)
+
+    return choose
+
+
+def _picked(places: Components, store: ModelStore, side: str) -> Callable[..., Iterator[Updates]]:
+    """The handler of a class that was selected in one of a side's tables."""
+
+    def explain(shown: Any, class_index: int) -> Iterator[Values]:
+        yield from class_chosen(store, shown, side, class_index)
+
+    in_place = placed(places, explain, _SHOWS)
+
+    def selected(shown: Any, event: gr.EventData) -> Iterator[Updates]:
+        index = getattr(event, "index", None)
+        yield from in_place(shown, index if isinstance(index, int) else -1)
+
+    return selected
+
+
+def _choice(value: Control | None) -> gr.CheckboxGroup:
+    if value is None:
+        return gr.CheckboxGroup(choices=[], value=[], visible=False)
+    return gr.CheckboxGroup(choices=list(value.choices), value=value.value, visible=True)
+
+
+# By the last part of a place's name.
+_SHOWS: dict[str, Show] = {
+    "result": keep,
+    "heat": show_image,
+    "choice": _choice,
+    "box": lambda visible: gr.Column(visible=visible),
+}
