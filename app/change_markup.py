@@ -12,6 +12,9 @@ from app.markup import chip, escaped, note
 from app.numbers import change, percent
 from mambaout.models.vocabulary import Vocabulary
 
+# Where all changes are small their bars are short: the longest one is not stretched to the full.
+_LEAST_REACH = 0.2
+
 
 def card_change(side: Side) -> str:
     """What the causal switch did to an answer, on the same weights."""
@@ -67,6 +70,8 @@ def change_table(
         pick: classes are buttons that say their number to a listener on the root (`PICK_SCRIPT`).
     """
     before, after = probabilities
+    shown = list(shown)
+    reach = max([_LEAST_REACH, *(abs(float(after[i] - before[i])) for i in shown)])
     heads = "".join(
         f'<th scope="col">{escaped(words)}</th>'
         for words in (text.CLASS_COLUMN, *columns, text.CHANGE_COLUMN)
@@ -75,7 +80,7 @@ def change_table(
         "<tr>"
         f'<th scope="row">{_class(vocabulary.labels[i], i, pick=pick)}</th>'
         f"<td>{escaped(percent(before[i]))}</td><td>{escaped(percent(after[i]))}</td>"
-        f"<td>{_bar(float(after[i] - before[i]))}"
+        f"<td>{_bar(float(after[i] - before[i]) / reach)}"
         f"{escaped(change(before[i], after[i]))}</td></tr>"
         for i in shown
     )
@@ -101,8 +106,11 @@ def _class(label: str, index: int, *, pick: bool) -> str:
 
 
 def _bar(change: float) -> str:
-    """A bar to the right for a rise, to the left for a fall; the number beside it says the same."""
-    width = round(50 * min(1.0, abs(change)), 1)
+    """A bar to the right for a rise, to the left for a fall; the number beside it says the same.
+
+    `change` is -1 to 1; at its ends the bar is as long as it can be.
+    """
+    width = round(50 * abs(change), 1)
     side = "up" if change >= 0 else "down"
     return (
         f'<span class="mo-bar" aria-hidden="true"><i class="mo-{side}" style="width:{width}%"></i>'

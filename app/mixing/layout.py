@@ -66,14 +66,12 @@ def _subject(side: str) -> Components:
         html("pathtable", "Change by leaving paths out", js_on_load=PICK_SCRIPT)
     with gr.Column(elem_classes="mo-other-weights"):
         html("trained_heading", "Trained causally")
-        with (
-            gr.Column(visible=False) as parts["trained_box"],
-            gr.Row(elem_classes="mo-variants"),
-        ):
-            _variant(parts, side, "trained")
-            with gr.Column(min_width=200, elem_classes="mo-wide"):
-                html("trainedchange_says", "Change by training")
-                html("trainedtable", "Trained causally in numbers", js_on_load=PICK_SCRIPT)
+        with gr.Column(visible=False) as parts["trained_box"]:
+            with gr.Row(elem_classes="mo-variants"):
+                _variant(parts, side, "trained")
+                with gr.Column(min_width=200):
+                    html("trainedchange_says", "Change by training")
+            html("trainedtable", "Trained causally in numbers", js_on_load=PICK_SCRIPT)
         html("accuracies", "Accuracy")
     return parts
 
