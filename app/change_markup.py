@@ -8,6 +8,7 @@ import numpy as np
 
 from app import text
 from app.compare.result import Side
+from app.language import tr
 from app.markup import chip, escaped, note
 from app.numbers import change, percent
 from mambaout.models.vocabulary import Vocabulary
@@ -29,7 +30,12 @@ def card_change(side: Side) -> str:
     was, now = int(before.argmax()), answer.top
     shown = dict.fromkeys([was, now, *np.argsort(-np.abs(after - before), kind="stable")[:3]])
     table = change_table(
-        text.SAME_WEIGHTS, text.MIXING_COLUMNS, answer.vocabulary, (before, after), list(shown)[:4]
+        tr("Same weights, two mixings"),
+        # A soft hyphen, where the column is narrow.
+        (tr("bidirec\u00adtional"), tr("causal")),
+        answer.vocabulary,
+        (before, after),
+        list(shown)[:4],
     )
     measured = ""
     if side.facts.measured is not None:
@@ -45,9 +51,10 @@ def card_change(side: Side) -> str:
 
 def flip_badge(vocabulary: Vocabulary, was: int, now: int) -> str:
     """Whether the first answer is another one now."""
+    before, after = vocabulary.labels[was], vocabulary.labels[now]
     if was == now:
-        return chip(f"Top class kept: {vocabulary.labels[now]}", "good")
-    return chip(f"Flipped: {vocabulary.labels[was]} → {vocabulary.labels[now]}", "bad")
+        return chip(tr("Top class kept: {label}", label=after), "good")
+    return chip(tr("Flipped: {before} → {after}", before=before, after=after), "bad")
 
 
 def change_table(
@@ -73,8 +80,7 @@ def change_table(
     shown = list(shown)
     reach = max([_LEAST_REACH, *(abs(float(after[i] - before[i])) for i in shown)])
     heads = "".join(
-        f'<th scope="col">{escaped(words)}</th>'
-        for words in (text.CLASS_COLUMN, *columns, text.CHANGE_COLUMN)
+        f'<th scope="col">{escaped(words)}</th>' for words in (tr("class"), *columns, tr("change"))
     )
     rows = "".join(
         "<tr>"

@@ -109,10 +109,6 @@ PATHS = {
     "column reversed": noted("column reversed"),
 }
 
-SAME_WEIGHTS = "Same weights, two mixings"
-CLASS_COLUMN, CHANGE_COLUMN = "class", "change"
-MIXING_COLUMNS = ("bidirec\N{SOFT HYPHEN}tional", "causal")
-
 
 def choice(card: ModelCard) -> str:
     """An entry of the list to choose from: name, size, cost, accuracy, licence, weights."""

@@ -11,7 +11,8 @@ from PIL import Image
 
 from app import map_markup
 from app import text as page_text
-from app.markup import SIDES, escaped
+from app.language import tr
+from app.markup import SIDES, escaped, section
 from app.mixing import markup, text
 from app.mixing.request import Kind, Mixed, Stage, Subject, choose_paths, explain_class, mix
 from app.places import Control, Picture, Values
@@ -34,7 +35,7 @@ PARTS = (
     "trained_says", "trained_heat", "trained_caption", "trainedchange_says", "trainedtable",
     "accuracies",
 )  # fmt: skip
-PLACES = ("status", "result", *(f"{side}_{part}" for side in SIDES for part in PARTS))
+PLACES = ("status", "result", "heading", *(f"{side}_{part}" for side in SIDES for part in PARTS))
 
 # The answers that are set beside the bidirectional one, and the places for what sets them apart.
 _BESIDE: dict[Kind, tuple[str, str]] = {
@@ -67,7 +68,7 @@ def ask_mixings(
     `notes` is what there is to say about the picture itself, one sentence each.
     """
     if picture is None:
-        yield {"status": escaped(text.CHOOSE)}
+        yield {"status": escaped(tr(page_text.CHOOSE))}
         return
     stages = mix(store, picture, chosen.asked(), chosen.paths)
     if not all(map(store.holds, chosen.asked().values())):
@@ -118,7 +119,7 @@ def _changed(old: Mixed | None, new: Mixed) -> Values:
 
 def page(mixed: Mixed) -> Values:
     """Every place but the status line."""
-    values: Values = {"result": mixed}
+    values: Values = {"result": mixed, "heading": section(tr(text.HEADING), tr(text.HELP))}
     for side in SIDES:
         subject = mixed.subject(side)
         values |= {f"{side}_{part}": value for part, value in _side(subject).items()}
@@ -135,7 +136,7 @@ def _side(subject: Subject | None) -> Values:
     values |= {"box": True, "head": markup.subject_head(subject)}
     if subject.facts is None:
         return values
-    values["switched"] = markup.group(text.SWITCHED, markup.switch_caveat(subject))
+    values["switched"] = markup.group(tr(tr(text.SWITCHED)), markup.switch_caveat(subject))
     for kind in ("bidirectional", "causal", "paths", "trained"):
         values[f"{kind}_says"] = markup.answer(subject, kind)
     for kind, (change, table) in _BESIDE.items():
@@ -146,17 +147,19 @@ def _side(subject: Subject | None) -> Values:
 
 def _change_head(subject: Subject, kind: Kind) -> str:
     chips = markup.change(subject, kind)
-    return f'<div class="mo-variant"><h4>{escaped(text.CHANGE)}</h4>{chips}</div>' if chips else ""
+    return (
+        f'<div class="mo-variant"><h4>{escaped(tr(text.CHANGE))}</h4>{chips}</div>' if chips else ""
+    )
 
 
 def _paths(subject: Subject) -> Values:
     """The choice of paths, or why there is none."""
     if not subject.known_paths:
         words = text.no_paths(subject.why_not.get("paths", ""))
-        return {"paths_heading": markup.group(text.PATHS, words)}
+        return {"paths_heading": markup.group(tr(tr(text.PATHS)), words)}
     variant = subject.variants.get("paths")
     return {
-        "paths_heading": markup.group(text.PATHS, caveats.PATHS_LEFT_OUT),
+        "paths_heading": markup.group(tr(tr(text.PATHS)), tr(caveats.PATHS_LEFT_OUT)),
         "paths_choice": Control(
             list(variant.answered.paths) if variant else [], subject.known_paths
         ),
@@ -171,7 +174,7 @@ def _trained(subject: Subject) -> Values:
     if not there:
         own = trained_mixing(subject.name) == "causal"
         words = text.IS_TWIN if own else text.NO_TWIN
-        return values | {"trained_heading": markup.group(text.TRAINED, words)}
+        return values | {"trained_heading": markup.group(tr(text.TRAINED), tr(words))}
     return values | {
         "trained_heading": markup.group(text.TRAINED, text.TRAINED_HELP),
         "trained_box": True,
@@ -196,7 +199,7 @@ def _maps(subject: Subject) -> Values:
         heat = heats.get(kind)
         if heat is None or scale is None:
             why = variant.answered.no_heat
-            values[f"{kind}_caption"] = map_markup.instead(page_text.NO_MAP, why) if why else ""
+            values[f"{kind}_caption"] = map_markup.instead(tr(page_text.NO_MAP), why) if why else ""
             continue
         where = page_text.strongest(heat.values)
         name = text.title(kind, trained_mixing(subject.name))
@@ -206,7 +209,7 @@ def _maps(subject: Subject) -> Values:
         )
         words = [text.strongest_in(where)]
         if variant.answered.mixing == "causal":
-            words.append(caveats.STILL_LOOKS_AHEAD)
+            words.append(tr(caveats.STILL_LOOKS_AHEAD))
         values[f"{kind}_caption"] = map_markup.caption(words)
     if scale is not None:
         heat = next(iter(heats.values()))

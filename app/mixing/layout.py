@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from app import markup
+from app import text as page_text
 from app.change_markup import PICK_SCRIPT
 from app.compare.layout import RESULT_SECONDS
+from app.language import label
 from app.mixing import text
 from app.page import Components
-
-_NAMES = {"left": "left model", "right": "right model"}
 
 
 def results() -> Components:
@@ -20,10 +20,11 @@ def results() -> Components:
     places: Components = {"result": gr.State(time_to_live=RESULT_SECONDS)}
     with gr.Column(elem_classes=["mo-tab", "mo-both-mixings"]):
         places["status"] = gr.HTML(
-            text.CHOOSE, html_template='<p role="status">${value}</p>', elem_id="mixing-status",
-            label="Progress",
+            label(page_text.CHOOSE), html_template='<p role="status">${value}</p>',
+            elem_id="mixing-status",
+            label=label("Progress"),
         )  # fmt: skip
-        gr.HTML(markup.section(text.HEADING, text.HELP), label=text.HEADING)
+        places["heading"] = gr.HTML(elem_id="mixing-heading")
         places["which"] = gr.Radio(
             list(text.WHICH_CHOICES), value="both", label=text.WHICH, elem_id="mixing-which"
         )
@@ -41,20 +42,18 @@ def _subject(side: str) -> Components:
     """One model: its two mixings, some of its paths, and its twin."""
     parts: Components = {}
 
-    def html(name: str, label: str, **options: Any) -> None:
-        parts[name] = gr.HTML(
-            label=f"{label}, {_NAMES[side]}", elem_id=f"mixing-{side}-{name}", **options
-        )
+    def html(name: str, **options: Any) -> None:
+        parts[name] = gr.HTML(elem_id=f"mixing-{side}-{name}", **options)
 
-    html("head", "Model")
-    html("switched", "Same weights")
+    html("head")
+    html("switched")
     with gr.Row(elem_classes="mo-variants"):
         _variant(parts, side, "bidirectional")
         _variant(parts, side, "causal")
         _variant(parts, side, "change")
-    html("legend", "Colour scale")
-    html("table", "Change by the switch", js_on_load=PICK_SCRIPT)
-    html("paths_heading", "Scan paths")
+    html("legend")
+    html("table", js_on_load=PICK_SCRIPT)
+    html("paths_heading")
     parts["paths_choice"] = gr.CheckboxGroup(
         [], label=text.PATHS_CHOICE, info=text.PATHS_HELP, visible=False,
         elem_id=f"mixing-{side}-paths",
@@ -63,28 +62,25 @@ def _subject(side: str) -> Components:
         with gr.Row(elem_classes="mo-variants"):
             _variant(parts, side, "paths")
             _variant(parts, side, "pathchange")
-        html("pathtable", "Change by leaving paths out", js_on_load=PICK_SCRIPT)
+        html("pathtable", js_on_load=PICK_SCRIPT)
     with gr.Column(elem_classes="mo-other-weights"):
-        html("trained_heading", "Trained causally")
+        html("trained_heading")
         with gr.Column(visible=False) as parts["trained_box"]:
             with gr.Row(elem_classes="mo-variants"):
                 _variant(parts, side, "trained")
                 with gr.Column(min_width=200):
-                    html("trainedchange_says", "Change by training")
-            html("trainedtable", "Trained causally in numbers", js_on_load=PICK_SCRIPT)
-        html("accuracies", "Accuracy")
+                    html("trainedchange_says")
+            html("trainedtable", js_on_load=PICK_SCRIPT)
+        html("accuracies")
     return parts
 
 
 def _variant(parts: Components, side: str, name: str) -> None:
     """One answer, or what sets two of them apart: words, a map, and what the map shows."""
-    what = f"{name}, {_NAMES[side]}"
     with gr.Column(min_width=200, elem_classes=["mo-map", f"mo-{side}"]):
-        parts[f"{name}_says"] = gr.HTML(
-            label=f"Answer, {what}", elem_id=f"mixing-{side}-{name}_says"
-        )
+        parts[f"{name}_says"] = gr.HTML(elem_id=f"mixing-{side}-{name}_says")
         parts[f"{name}_heat"] = gr.Image(
-            label=f"Heat map, {what}",
+            label=text.HEAT_MAPS[side],
             show_label=False,
             format="png",
             interactive=False,
@@ -92,6 +88,4 @@ def _variant(parts: Components, side: str, name: str) -> None:
             buttons=["download", "fullscreen"],
             elem_id=f"mixing-{side}-{name}_heat",
         )
-        parts[f"{name}_caption"] = gr.HTML(
-            label=f"Heat map in words, {what}", elem_id=f"mixing-{side}-{name}_caption"
-        )
+        parts[f"{name}_caption"] = gr.HTML(elem_id=f"mixing-{side}-{name}_caption")

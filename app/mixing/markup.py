@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import starmap
 
 from app.change_markup import change_table, flip_badge
+from app.language import tr
 from app.markup import chip, escaped, note
 from app.mixing import text
 from app.mixing.request import Kind, Subject, Variant
@@ -20,7 +21,7 @@ def subject_head(subject: Subject) -> str:
     """Which model it is, and why there is no answer where there is none."""
     mixer = ""
     if subject.facts is not None:
-        mixer = f'<p class="mo-mixer">{escaped(subject.facts.card.mixer)}</p>'
+        mixer = f'<p class="mo-mixer">{escaped(tr(subject.facts.card.mixer))}</p>'
     return (
         f'<div class="mo-who"><h2><span class="mo-dot mo-{subject.side}" aria-hidden="true"></span>'
         f"{escaped(subject.title)}</h2></div>{mixer}{note(sentence(subject.error), 'reason')}"
@@ -35,8 +36,8 @@ def group(heading: str, words: str) -> str:
 def switch_caveat(subject: Subject) -> str:
     """What the switch shows and what it does not."""
     if trained_mixing(subject.name) == "causal":
-        return f"{subject.title} {caveats.OPENED_NOT_RETRAINED}"
-    return caveats.NOT_RETRAINED
+        return f"{subject.title} {tr(caveats.OPENED_NOT_RETRAINED)}"
+    return tr(caveats.NOT_RETRAINED)
 
 
 def answer(subject: Subject, kind: Kind) -> str:
@@ -62,13 +63,13 @@ def _about(variant: Variant, kind: Kind) -> list[str]:
     if kind == "paths":
         scale = caveats.PATHS_SCALE.get(family)
         words = [text.only_paths(variant.answered.paths)]
-        return words + ([f"{family} {scale}"] if scale else [])
+        return words + ([f"{family} {tr(scale)}"] if scale else [])
     if mixing == "bidirectional":
-        return [text.ALL_SEE_ALL]
+        return [tr(text.ALL_SEE_ALL)]
     if trained_mixing(variant.answered.name) == "causal":
-        return [f"{variant.facts.card.title.partition(',')[0]} {caveats.TRAINED_CAUSALLY}"]
+        return [f"{variant.facts.card.title.partition(',')[0]} {tr(caveats.TRAINED_CAUSALLY)}"]
     form = caveats.CAUSAL_FORM.get(family)
-    return [f"{family} {form}"] if form else []
+    return [f"{family} {tr(form)}"] if form else []
 
 
 def _five(variant: Variant, name: str) -> str:
@@ -113,7 +114,7 @@ def table(subject: Subject, kind: Kind) -> str:
         dict.fromkeys([*first.best(), *second.best()]),
         pick=True,
     )
-    confidence = escaped(caveats.CONFIDENCE)
+    confidence = escaped(tr(caveats.CONFIDENCE))
     return f'<div class="mo-change">{rows}<p class="mo-measured">{confidence}</p></div>'
 
 
@@ -139,7 +140,10 @@ def accuracies(subject: Subject) -> str:
             )
     if not rows:
         return ""
-    heads = "".join(f'<th scope="col">{escaped(name)}</th>' for name in text.ACCURACY_COLUMNS)
+    heads = "".join(
+        f'<th scope="col">{escaped(name)}</th>'
+        for name in (tr("weights"), tr("mixing"), tr("right answers"))
+    )
     return (
         f'<div class="mo-change"><table><caption>{escaped(text.of_pictures(pictures))}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"

@@ -16,6 +16,7 @@ from PIL import Image
 from app import text
 from app.compare.request import DISPLAY_SIDE, timed
 from app.compare.result import Facts
+from app.language import tr
 from app.loading import loading
 from app.mixing import text as words
 from app.store import LoadedModel, ModelStore
@@ -105,7 +106,7 @@ def mix(
     """
     subjects = tuple(Subject(side, name, store.card(name).title) for side, name in chosen.items())
     result = Mixed(PictureFacts.of(picture), subjects)
-    yield result, text.WORKING
+    yield result, tr(text.WORKING)
     for subject in subjects:
         for known, status in _asked(store, picture, subject, paths.get(subject.side, ())):
             result = result.with_subject(known)
@@ -138,7 +139,7 @@ def explain_class(store: ModelStore, mixed: Mixed, side: str, class_index: int) 
     subject = mixed.subject(side)
     facts = subject.facts if subject else None
     if subject is None or facts is None or not 0 <= class_index < len(facts.vocabulary):
-        raise MambaOutError("There is no such class to explain: choose one from the table.")
+        raise MambaOutError(tr("There is no such class to explain: choose one from the table."))
     yield mixed, words.explaining(subject.title)
     yield mixed.with_subject(_explained(store, subject, class_index)), ""
 
@@ -154,9 +155,9 @@ def _asked(
                 subject = _both_mixings(subject, model, picture)
                 subject = _with_paths(subject, model, model.input_of(picture), paths)
     except MambaOutError as error:
-        yield replace(subject, error=str(error)), text.WORKING
+        yield replace(subject, error=str(error)), tr(text.WORKING)
         return
-    yield subject, text.WORKING
+    yield subject, tr(text.WORKING)
     twin = causal_twin(subject.name)
     if twin is None:
         return
@@ -168,7 +169,7 @@ def _asked(
                 subject = subject.with_variant("trained", variant)
     except MambaOutError as error:
         subject = subject.without("trained", str(error))
-    yield subject, text.WORKING
+    yield subject, tr(text.WORKING)
 
 
 def _both_mixings(subject: Subject, model: LoadedModel, picture: Image.Image) -> Subject:

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from app.language import label, tr
+from app.language import label, noted, tr
 from app.numbers import duration, number
 from app.text import sentence
 from mambaout.models import Mixing
 
-TAB = label("Mixing")
+TAB = noted("Mixing")
 WHICH = label("Which models")
 WHICH_CHOICES = ((label("Both"), "both"), (label("Left"), "left"), (label("Right"), "right"))
-CHOOSE = tr("Choose a picture to begin.")
+HEAT_MAPS = {"left": label("Heat map, left model"), "right": label("Heat map, right model")}
 
-HEADING = tr("One model, two mixings")
-HELP = tr(
+HEADING = noted("One model, two mixings")
+HELP = noted(
     "The same weights answer twice: once every token may see all others, once only those before "
     "it, row by row. Both answers are always computed. Select a class in a table to explain it."
 )
-SWITCHED = tr("Same weights, switched")
-PATHS = tr("Same weights, some scan paths only")
+SWITCHED = noted("Same weights, switched")
+PATHS = noted("Same weights, some scan paths only")
 PATHS_CHOICE = label("Scan paths that run")
-PATHS_HELP = tr("Choose one or more to see what they answer alone.")
-TRAINED = tr("Other weights: trained the other way")
-TRAINED_HELP = tr(
+PATHS_HELP = label("Choose one or more to see what they answer alone.")
+TRAINED = noted("Other weights: trained the other way")
+TRAINED_HELP = noted(
     "This is not the switch. A second model of the same architecture was trained causally from the "
     "start, on the same pictures. Whether a model needs to look both ways is a question about this "
     "one; what the switch breaks is a question about the one above. Each was trained once, and two "
     "trainings differ by chance too."
 )
-NO_TWIN = tr("No model of this architecture that was trained causally comes with this page.")
-IS_TWIN = tr("The weights above were trained causally themselves: there is nothing to set beside.")
-
-ALL_SEE_ALL = tr("Every token may see all others.")
-ACCURACY = tr("How often they are right")
-ACCURACY_COLUMNS = (tr("weights"), tr("mixing"), tr("right"))
-NATS = tr("nats")
-CHANGE = tr("What changed")
+NO_TWIN = noted(
+    "No model of this architecture that was trained causally comes with this page: what is above "
+    "is the switch alone."
+)
+IS_TWIN = noted(
+    "The weights above were trained causally themselves: there is nothing to set beside them."
+)
+ALL_SEE_ALL = noted("Every token may see all others.")
+CHANGE = noted("What changed")
 
 
 def title(kind: str, trained: Mixing) -> str:
@@ -52,7 +53,7 @@ def title(kind: str, trained: Mixing) -> str:
 def short_title(kind: str) -> str:
     """The head of a column of numbers."""
     return {
-        "bidirectional": tr("bidirec\N{SOFT HYPHEN}tional"),
+        "bidirectional": tr("bidirec\u00adtional"),
         "causal": tr("causal"),
         "paths": tr("these paths"),
         "trained": tr("trained causally"),
@@ -65,13 +66,6 @@ def explaining(name: str) -> str:
 
 def forward(seconds: float, device: str) -> str:
     return tr("Forward pass: {time}, {device}.", time=duration(seconds), device=device.upper())
-
-
-def times(first: float, second: float) -> str:
-    return tr(
-        "Forward pass: {first} bidirectionally, {second} causally.",
-        first=duration(first), second=duration(second),
-    )  # fmt: skip
 
 
 def common(count: int) -> str:
@@ -97,7 +91,7 @@ def no_causal_form(reason: str) -> str:
 def table_caption(first: str, second: str) -> str:
     return tr(
         "Every class of both top fives, {first} and {second}",
-        first=first.replace("\N{SOFT HYPHEN}", ""), second=second,
+        first=first.replace("\u00ad", ""), second=second,
     )  # fmt: skip
 
 
@@ -137,7 +131,7 @@ def strongest_in(where: str) -> str:
 def difference_heading(first: str, second: str) -> str:
     return tr(
         "Map: {second} minus {first}",
-        first=first.replace("\N{SOFT HYPHEN}", ""), second=second,
+        first=first.replace("\u00ad", ""), second=second,
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from app import markup
+from app import markup, text
+from app.language import tr
 from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
 from app.page import Components, Page, Updates
 from app.places import Control, Show, Values, keep, placed, show_image
@@ -77,7 +78,11 @@ def _picked(places: Components, store: ModelStore, side: str) -> Callable[..., I
 def _choice(value: Control | None) -> gr.CheckboxGroup:
     if value is None:
         return gr.CheckboxGroup(choices=[], value=[], visible=False)
-    return gr.CheckboxGroup(choices=list(value.choices), value=value.value, visible=True)
+    return gr.CheckboxGroup(
+        choices=[(tr(text.PATHS.get(path, path)), path) for path in value.choices],
+        value=value.value,
+        visible=True,
+    )
 
 
 # By the last part of a place's name.
