@@ -52,8 +52,8 @@ def randomised_control(
         model: the model that was explained.
         image: the picture that was explained, normalised, (1, c, H, W).
         explanation: a map by `grad_cam`.
-        cascade: redraw the classifier, then the last block as well, and so on down to the first,
-            one entry each; False for the classifier alone.
+        cascade: redraw the classifier, then the last stage (or block, where there are no stages) as
+            well, and so on down to the first, one entry each; False for the classifier alone.
         seed: of the permutations; one of its own for each tensor, the same in every entry.
         progress: called with the number of maps made and that of all; what it raises ends it.
 
@@ -92,7 +92,7 @@ def randomised_control(
 
 
 def _depths(model: nn.Module) -> list[tuple[str, int]]:
-    """Parts of ``model`` from the classifier to the first block, each with its first parameter.
+    """Parts of ``model`` from the classifier to the first stage, each with its first parameter.
 
     Parameters are counted in the order of registration, which is that of the forward pass.
     """
@@ -103,8 +103,8 @@ def _depths(model: nn.Module) -> list[tuple[str, int]]:
     first = next(i for i, of in enumerate(ids) if of in head)
     depths = [("classifier", first)]
     for target in reversed(token_grid(model).targets):
-        block = re.match(r".*\.\d+(?=\.|$)", target)
-        name = block[0] if block else target
+        part = re.match(r"\w+\.\d+", target)  # a stage, or a block of a plain stack
+        name = part[0] if part else target
         of_block = [i for i, of in enumerate(names) if of.startswith(f"{name}.")]
         if of_block and name not in dict(depths):
             depths.append((name, of_block[0]))

@@ -25,7 +25,7 @@ from mambaout.models.mixing import (
     why_no_causal_form,
     with_mixing,
 )
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
 
 
 def causal_attention_mask(
@@ -143,6 +143,7 @@ def _(model: VisionTransformer) -> TokenGrid:
     return TokenGrid(
         layout="tokens",
         targets=targets,
+        titles=block_titles(len(targets)),
         default_target=targets[-1],
         grid=model.patch_embed.grid_size,
         class_token_index=0 if model.num_prefix_tokens else None,

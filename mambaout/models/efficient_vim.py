@@ -8,12 +8,13 @@ between mixings need to know about it.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import cast
 
 from timm.models.efficientvim import EfficientViM, EfficientViMStage
 
 from mambaout.models.mixing import why_no_causal_form
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 
 
 @why_no_causal_form.register
@@ -26,8 +27,16 @@ def _(_model: EfficientViM) -> str | None:
 
 @token_grid.register
 def _(model: EfficientViM) -> TokenGrid:
-    # The last mixer's input in each stage: a stage itself returns a tuple, not one map.
+    # The mixers' inputs: a stage itself returns a tuple, not one map, and so does a block.
     stages = cast("list[EfficientViMStage]", list(model.stages))
-    targets = tuple(f"stages.{i}.blocks.{stage.depth - 1}.norm" for i, stage in enumerate(stages))
-    # The middle one has 7 x 7 tokens at 224 pixels, the last 4 x 4.
-    return TokenGrid(layout="nchw", targets=targets, default_target=targets[-2])
+    targets = [
+        [f"stages.{i}.blocks.{j}.norm" for j in range(stage.depth)]
+        for i, stage in enumerate(stages)
+    ]
+    # The middle stage has 7 x 7 tokens at 224 pixels, the last 4 x 4.
+    return TokenGrid(
+        layout="nchw",
+        targets=tuple(chain(*targets)),
+        titles=stage_titles(targets),
+        default_target=targets[-2][-1],
+    )

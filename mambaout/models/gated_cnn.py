@@ -7,16 +7,17 @@ their weights. This file adds the causal form of its token mixer, and a miniatur
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 from timm.models import generate_default_cfgs, register_model
-from timm.models.mambaout import GatedConvBlock, MambaOut, checkpoint_filter_fn
+from timm.models.mambaout import GatedConvBlock, MambaOut, MambaOutStage, checkpoint_filter_fn
 from torch import nn
 
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.mixing import Mixing, check_mixing, set_mixing, with_mixing
 from mambaout.models.mixing_conv import MixingConv2d
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 
 
 @set_mixing.register
@@ -28,9 +29,18 @@ def _(mixer: GatedConvBlock, mixing: Mixing) -> bool:
 
 @token_grid.register
 def _(model: MambaOut) -> TokenGrid:
-    targets = tuple(f"stages.{i}" for i in range(len(model.stages)))
+    # A stage's last block is the stage itself, by the name that it has always had here.
+    targets = [
+        [*(f"stages.{i}.blocks.{j}" for j in range(len(stage.blocks) - 1)), f"stages.{i}"]
+        for i, stage in enumerate(cast("list[MambaOutStage]", list(model.stages)))
+    ]
     # The second last stage: the last has 7 x 7 tokens at 224 pixels, too coarse to point at things.
-    return TokenGrid(layout="nhwc", targets=targets, default_target=targets[-2])
+    return TokenGrid(
+        layout="nhwc",
+        targets=tuple(chain(*targets)),
+        titles=stage_titles(targets),
+        default_target=targets[-2][-1],
+    )
 
 
 def _create(variant: str, pretrained: bool, mixing: Mixing, **kwargs: Any) -> nn.Module:

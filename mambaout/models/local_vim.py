@@ -29,7 +29,7 @@ from mambaout.models.position import Place, resize_grid, resize_with_class_token
 from mambaout.models.rotary import RotaryPosition
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
 from mambaout.models.token_stack import SequenceStack
 
 _SEARCHED = tuple(
@@ -211,6 +211,7 @@ def _(model: LocalVim) -> TokenGrid:
     return TokenGrid(
         layout="tokens",
         targets=targets,
+        titles=block_titles(len(targets)),
         default_target=targets[-1],
         grid=model.grid,
         class_token_index=model.class_token_index,

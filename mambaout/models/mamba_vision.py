@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from timm.models import generate_default_cfgs, register_model
@@ -37,7 +38,7 @@ from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.pooling import checked_pool
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 
 
 class MambaVision(nn.Module):
@@ -229,9 +230,25 @@ def _(_model: MambaVision) -> str:
 
 @token_grid.register
 def _(model: MambaVision) -> TokenGrid:
-    targets = tuple(f"levels.{i}.blocks" for i in range(len(model.levels)))
+    # Blocks that work window by window put out windows, and have no map to show but the level's.
+    targets = [
+        [
+            *(
+                f"levels.{i}.blocks.{j}"
+                for j in range(len(level.blocks) - 1)
+                if not isinstance(level.blocks, WindowBlocks)
+            ),
+            f"levels.{i}.blocks",
+        ]
+        for i, level in enumerate(cast("list[Level]", list(model.levels)))
+    ]
     # The second last level: the last has 7 x 7 tokens at 224 pixels, too coarse to point at things.
-    return TokenGrid(layout="nchw", targets=targets, default_target=targets[-2])
+    return TokenGrid(
+        layout="nchw",
+        targets=tuple(chain(*targets)),
+        titles=stage_titles(targets),
+        default_target=targets[-2][-1],
+    )
 
 
 def _mixer(index: int, depth: int, dim: int, heads: int, mixing: Mixing) -> nn.Module:

@@ -28,7 +28,7 @@ from mambaout.models.plain_mamba_mixer import PlainMambaMixer
 from mambaout.models.position import resize_grid
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
 from mambaout.models.token_stack import TokenStack
 
 _PATCH = 16  # pixels: the stem halves them, the projection takes 8 x 8
@@ -178,7 +178,13 @@ def _(_model: PlainMamba) -> str:
 @token_grid.register
 def _(model: PlainMamba) -> TokenGrid:
     targets = tuple(f"layers.{i}.norm" for i in range(len(model.layers)))
-    return TokenGrid(layout="nhwc", targets=targets, default_target=targets[-1], grid=model.grid)
+    return TokenGrid(
+        layout="nhwc",
+        targets=targets,
+        titles=block_titles(len(targets)),
+        default_target=targets[-1],
+        grid=model.grid,
+    )
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: PlainMamba) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from mambaout.models.initial import classifier, init_linear
 from mambaout.models.pooling import checked_pool
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 
 
 class Permute(nn.Module):
@@ -67,6 +68,7 @@ class Stage(nn.Module, ABC):
     """Blocks on one grid, and the way to the next, coarser one."""
 
     output: str  # the submodule that puts out what `run_blocks` returns
+    earlier_blocks: tuple[str, ...] = ()  # those before it that put out maps of the same kind
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,6 +97,7 @@ class BlockStage(Stage):
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
+        self.earlier_blocks = tuple(f"blocks.{i}" for i in range(len(blocks) - 1))
         self.downsample = downsample
 
     def run_blocks(self, x: Tensor) -> Tensor:
@@ -271,9 +274,17 @@ class StagedModel(nn.Module):
 
 @token_grid.register
 def _(model: StagedModel) -> TokenGrid:
-    targets = tuple(str(info["module"]) for info in model.feature_info[: len(model.layers)])
+    targets = [
+        [f"layers.{i}.{name}" for name in (*stage.earlier_blocks, stage.output)]
+        for i, stage in enumerate(cast("list[Stage]", list(model.layers)))
+    ]
     # The second last stage: the last has 7 x 7 tokens at 224 pixels, too coarse to point at things.
-    return TokenGrid(layout="nhwc", targets=targets, default_target=targets[-2:][0])
+    return TokenGrid(
+        layout="nhwc",
+        targets=tuple(chain(*targets)),
+        titles=stage_titles(targets),
+        default_target=targets[-2:][0][-1],
+    )
 
 
 def stage_widths(dims: int | Sequence[int], n_stages: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Literal
@@ -17,6 +18,9 @@ class TokenGrid:
 
     layout: Layout  # (b, h, w, c), (b, c, h, w) or (b, l, c)
     targets: tuple[str, ...]  # names of the modules whose output a Grad-CAM may use, first to last
+    titles: tuple[
+        str, ...
+    ]  # what each target is in words: "block 3 of 24", "stage 2, block 1 of 3"
     default_target: str
     grid: tuple[int, int] | None = (
         None  # (h, w) of a token sequence; maps carry theirs in the shape
@@ -44,6 +48,20 @@ class TokenGrid:
             )
         patches = without_token(features, self.class_token_index)
         return patches.mT.reshape(len(patches), -1, height, width)
+
+
+def block_titles(count: int) -> tuple[str, ...]:
+    """Titles of the blocks of a plain stack."""
+    return tuple(f"block {i + 1} of {count}" for i in range(count))
+
+
+def stage_titles(targets: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Titles of the targets of each stage: its blocks, or its output alone."""
+    return tuple(
+        f"stage {i + 1}" if len(stage) == 1 else f"stage {i + 1}, {block}"
+        for i, stage in enumerate(targets)
+        for block in block_titles(len(stage))
+    )
 
 
 def without_token(tokens: Tensor, index: int | None) -> Tensor:

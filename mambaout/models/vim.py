@@ -28,7 +28,7 @@ from mambaout.models.position import (
     resize_grid,
     resize_with_class_token,
 )
-from mambaout.models.token_grid import TokenGrid, token_grid
+from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
 from mambaout.models.token_stack import SequenceStack
 from mambaout.models.vim_mixer import VimMixer
 
@@ -185,6 +185,7 @@ def _(model: VisionMamba) -> TokenGrid:
     return TokenGrid(
         layout="tokens",
         targets=targets,
+        titles=block_titles(len(targets)),
         default_target=targets[-1],
         grid=model.grid,
         class_token_index=model.class_token_index,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections import Counter
 
 import pytest
@@ -253,6 +254,9 @@ def test_says_where_its_tokens_are(name):
     model = redrawn(small(name))
     tokens = token_grid(model)
     assert tokens.default_target in tokens.targets
+    assert len(tokens.targets) > 2
+    assert len(set(tokens.titles)) == len(tokens.targets)
+    assert all(re.match(r"(stage \d+)?(, )?(block \d+ of \d+)?$", title) for title in tokens.titles)
     met = {}
     for target in tokens.targets:
         model.get_submodule(target).register_forward_hook(

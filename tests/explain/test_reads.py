@@ -302,6 +302,21 @@ def test_patches_leave_the_class_token_out():
         reads.row(7)
 
 
+def test_a_column_says_who_reads_a_token():
+    reads = reads_by_hand()
+    np.testing.assert_array_equal(reads.column(0), [[1, 0, 0], [0, 0, 3]])
+    np.testing.assert_array_equal(reads.column(3), np.full((2, 3), 100))  # the class token is read
+    order = np.array([6, 2, 3, 0, 1, 5, 4])
+    shuffled = reads_by_hand(matrix=reads.matrix[order], rows=order)
+    for token in range(7):
+        np.testing.assert_array_equal(shuffled.column(token), reads.column(token))
+    with pytest.raises(ValueError, match="from 0 to 6, got 7"):
+        reads.column(7)
+    some = reads_by_hand(matrix=reads.matrix[:4], rows=np.arange(4))
+    with pytest.raises(ValueError, match="rows of all 6 patches, got 3: ask token_reads with rows"):
+        some.column(0)
+
+
 def test_reach_and_share_by_hand():
     reads = reads_by_hand()
     nothing = [np.nan] * 4

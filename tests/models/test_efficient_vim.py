@@ -43,7 +43,10 @@ def test_targets_are_maps_on_the_way_to_the_logits():
         )
     logit = model(torch.randn(1, 3, 224, 224))[0, 0]
     shapes = [tokens.to_nchw(got[name]).shape for name in tokens.targets]
-    assert shapes == [(1, 128, 14, 14), (1, 192, 7, 7), (1, 320, 4, 4)]
+    of_stages = [(1, 128, 14, 14), (1, 192, 7, 7), (1, 320, 4, 4)]
+    assert shapes == [
+        shape for i, shape in enumerate(of_stages) for _ in range(model.stages[i].depth)
+    ]
     gradients = torch.autograd.grad(logit, [got[name] for name in tokens.targets])
     assert all(gradient.abs().max() > 0 for gradient in gradients)
     assert got[tokens.default_target].shape[2:] == (7, 7)

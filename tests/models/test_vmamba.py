@@ -288,7 +288,20 @@ def test_is_at_home_in_timm():
 def test_says_where_its_tokens_are():
     model = timm.create_model("vmamba_atto").eval()
     tokens = token_grid(model)
-    assert tokens.targets == ("layers.0.blocks", "layers.1.blocks", "layers.2.blocks")
+    assert tokens.targets == (
+        "layers.0.blocks.0",
+        "layers.0.blocks",
+        "layers.1.blocks.0",
+        "layers.1.blocks.1",
+        "layers.1.blocks",
+        "layers.2.blocks.0",
+        "layers.2.blocks",
+    )
+    assert tokens.titles[:3] == (
+        "stage 1, block 1 of 2",
+        "stage 1, block 2 of 2",
+        "stage 2, block 1 of 3",
+    )
     assert tokens.default_target == "layers.1.blocks"
     met = []
     model.get_submodule(tokens.default_target).register_forward_hook(
