@@ -24,7 +24,7 @@ def results() -> Components:
             elem_id="mixing-status",
             label=label("Progress"),
         )  # fmt: skip
-        places["heading"] = gr.HTML(elem_id="mixing-heading")
+        places["heading"] = gr.HTML(label=label(text.HEADING), elem_id="mixing-heading")
         places["which"] = gr.Radio(
             list(text.WHICH_CHOICES), value="both", label=text.WHICH, elem_id="mixing-which"
         )
@@ -42,18 +42,18 @@ def _subject(side: str) -> Components:
     """One model: its two mixings, some of its paths, and its twin."""
     parts: Components = {}
 
-    def html(name: str, **options: Any) -> None:
-        parts[name] = gr.HTML(elem_id=f"mixing-{side}-{name}", **options)
+    def html(name: str, words: str, **options: Any) -> None:
+        parts[name] = gr.HTML(label=words, elem_id=f"mixing-{side}-{name}", **options)
 
-    html("head")
-    html("switched")
+    html("head", text.MODELS[side])
+    html("switched", label(text.SWITCHED))
     with gr.Row(elem_classes="mo-variants"):
         _variant(parts, side, "bidirectional")
         _variant(parts, side, "causal")
         _variant(parts, side, "change")
-    html("legend")
-    html("table", js_on_load=PICK_SCRIPT)
-    html("paths_heading")
+    html("legend", label("Colour scale"))
+    html("table", label(text.SWITCHED), js_on_load=PICK_SCRIPT)
+    html("paths_heading", label(text.PATHS))
     parts["paths_choice"] = gr.CheckboxGroup(
         [], label=text.PATHS_CHOICE, info=text.PATHS_HELP, visible=False,
         elem_id=f"mixing-{side}-paths",
@@ -62,23 +62,25 @@ def _subject(side: str) -> Components:
         with gr.Row(elem_classes="mo-variants"):
             _variant(parts, side, "paths")
             _variant(parts, side, "pathchange")
-        html("pathtable", js_on_load=PICK_SCRIPT)
+        html("pathtable", label(text.PATHS), js_on_load=PICK_SCRIPT)
     with gr.Column(elem_classes="mo-other-weights"):
-        html("trained_heading")
+        html("trained_heading", label(text.TRAINED))
         with gr.Column(visible=False) as parts["trained_box"]:
             with gr.Row(elem_classes="mo-variants"):
                 _variant(parts, side, "trained")
                 with gr.Column(min_width=200):
-                    html("trainedchange_says")
-            html("trainedtable", js_on_load=PICK_SCRIPT)
-        html("accuracies")
+                    html("trainedchange_says", label(text.TRAINED))
+            html("trainedtable", label(text.TRAINED), js_on_load=PICK_SCRIPT)
+        html("accuracies", label(text.TRAINED))
     return parts
 
 
 def _variant(parts: Components, side: str, name: str) -> None:
     """One answer, or what sets two of them apart: words, a map, and what the map shows."""
     with gr.Column(min_width=200, elem_classes=["mo-map", f"mo-{side}"]):
-        parts[f"{name}_says"] = gr.HTML(elem_id=f"mixing-{side}-{name}_says")
+        parts[f"{name}_says"] = gr.HTML(
+            label=text.ANSWERS[side], elem_id=f"mixing-{side}-{name}_says"
+        )
         parts[f"{name}_heat"] = gr.Image(
             label=text.HEAT_MAPS[side],
             show_label=False,
@@ -88,4 +90,6 @@ def _variant(parts: Components, side: str, name: str) -> None:
             buttons=["download", "fullscreen"],
             elem_id=f"mixing-{side}-{name}_heat",
         )
-        parts[f"{name}_caption"] = gr.HTML(elem_id=f"mixing-{side}-{name}_caption")
+        parts[f"{name}_caption"] = gr.HTML(
+            label=text.HEAT_MAPS[side], elem_id=f"mixing-{side}-{name}_caption"
+        )

@@ -10,6 +10,11 @@ from mambaout.models import Mixing
 TAB = noted("Mixing")
 WHICH = label("Which models")
 WHICH_CHOICES = ((label("Both"), "both"), (label("Left"), "left"), (label("Right"), "right"))
+MODELS = {"left": label("Left model"), "right": label("Right model")}
+ANSWERS = {
+    "left": label("Five best answers, left model"),
+    "right": label("Five best answers, right model"),
+}
 HEAT_MAPS = {"left": label("Heat map, left model"), "right": label("Heat map, right model")}
 
 HEADING = noted("One model, two mixings")
