@@ -13,14 +13,16 @@ from app.page import Page, Tab
 
 def build(page: Page) -> None:
     """The table, drawn anew when a page is opened: weights may have come meanwhile."""
-    gr.HTML(
-        markup.section(tr(text.MODELS_HEADING), tr(text.MODELS_HELP)),
-        label=label("Models"),
-        elem_id="models-heading",
-    )
+    heading = gr.HTML(label=label("Models"), elem_id="models-heading")
     table = gr.HTML(label=label("Models on offer"), elem_id="models-table")
     page.demo.load(
-        lambda: models_table(page.store.cards()), outputs=table, show_progress="hidden", **PRIVATE
+        lambda: (
+            markup.section(tr(text.MODELS_HEADING), tr(text.MODELS_HELP)),
+            models_table(page.store.cards()),
+        ),
+        outputs=[heading, table],
+        show_progress="hidden",
+        **PRIVATE,
     )
 
 

@@ -25,6 +25,7 @@ from mambaout.evaluation.report import as_csv, as_dict
 from mambaout.pictures import open_picture
 
 _RESULT_SECONDS = 3600
+_PRESS_COMPARE = "() => document.querySelector('#run').click()"
 
 
 def build(page: Page) -> None:
@@ -48,7 +49,7 @@ def build(page: Page) -> None:
 
 def _layout() -> Components:
     places: Components = {"result": gr.State(time_to_live=_RESULT_SECONDS)}
-    with gr.Column(elem_classes="mo-tab"):
+    with gr.Column(elem_classes="mo-tab mo-many"):
         places["heading"] = gr.HTML(label=label("About this tab"), elem_id="folder-heading")
         with gr.Row(elem_classes="mo-pair"):
             places["files"] = SafeFiles(
@@ -114,14 +115,6 @@ def _asking(page: Page, places: Components) -> None:
     inputs += [controls[name] for name in ("left", "right", "mixing")]
     page.asks_model(places["start"].click, ask, inputs, outputs, places["status"])
 
-    def in_front(active: str, *values: Any) -> Iterator[Updates]:
-        if active == TAB.id:
-            yield from ask(*values)
-
-    # The page's own button too, but no tab change or new picture: many pictures take a while.
-    pressed = controls["run"].click
-    page.asks_model(pressed, in_front, [page.active, *inputs], outputs, places["status"])
-
 
 def _opening(page: Page, places: Components) -> None:
     """A row's picture becomes the picture of the page, with Compare in front."""
@@ -130,12 +123,13 @@ def _opening(page: Page, places: Components) -> None:
         index = getattr(event, "index", None)
         if not isinstance(index, int) or not 0 <= index < len(files):
             raise MambaOutError(tr(text.UNKNOWN_ROW))
-        yield open_picture(files[index].path), gr.Tabs(selected="compare")
+        yield open_picture(files[index].path), gr.Tabs(selected="compare"), "compare"
 
+    shown = [page.controls["picture"], page.tabs, page.active]
+    # A tab that is brought to the front from here counts as chosen by nobody: so ask for it.
     places["rows"].select(
-        spoken(opened), places["files"], [page.controls["picture"], page.tabs],
-        show_progress="hidden", **PRIVATE,
-    )  # fmt: skip
+        spoken(opened), places["files"], shown, show_progress="hidden", **PRIVATE
+    ).success(None, js=_PRESS_COMPARE, **PRIVATE)
 
 
 def _downloads(places: Components, answered: Answered | None) -> Updates:

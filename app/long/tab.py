@@ -81,10 +81,8 @@ def _arithmetic(page: Page) -> None:
 
 
 def _pixels(name: str, elem_id: str) -> gr.Number:
-    return gr.Number(
-        224, label=name, precision=0, minimum=LEAST_SIDE, maximum=MOST_SIDE, elem_id=elem_id,
-        min_width=120,
-    )  # fmt: skip
+    # Without gradio's own bounds, which speak of "value" and English only.
+    return gr.Number(224, label=name, precision=0, elem_id=elem_id, min_width=120)
 
 
 def _measurement(page: Page) -> None:

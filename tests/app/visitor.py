@@ -42,7 +42,7 @@ COUNT_DONE = """() => {
   let last = false;
   const look = () => {
     const line = document.querySelector('#status [role=status]');
-    const now = line !== null && line.innerText.startsWith('Done');
+    const now = line !== null && /^(Done|Terminé|完成)/.test(line.innerText);
     if (now && !last) window.__done += 1;
     last = now;
   };
@@ -115,9 +115,14 @@ def _wait_for(address, process, output):
 class Visit:
     """One visitor's page, and everything that must not happen on it."""
 
-    def __init__(self, browser, address, width=1280, scheme="light", motion="reduce"):
+    def __init__(
+        self, browser, address, width=1280, scheme="light", motion="reduce", locale="en-US"
+    ):
         self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            reduced_motion=motion,
+            locale=locale,
         )
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_SECONDS)

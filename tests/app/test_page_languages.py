@@ -1,0 +1,61 @@
+"""The page in a browser of another language: labels, sentences made on the server, and errors."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from app.catalogues import catalogue
+
+pytestmark = pytest.mark.browser
+
+# What a browser asks for, and what it gets.
+WANTED = {"fr-CA": "fr", "zh-SG": "zh-CN", "zh-HK": "zh-TW"}
+# Words in any language, and numbers with units, are no English sentence.
+ENGLISH = re.compile(r"\b(?:the|and|of|with|which|choose|each|picture)\b")
+
+
+@pytest.mark.parametrize("locale", WANTED)
+def test_the_page_speaks_the_language_of_the_browser(visit, pictures, locale):
+    words = catalogue(WANTED[locale]).one
+    visited = visit(locale=locale, width=390)
+    page = visited.page
+    assert page.evaluate("document.documentElement.lang") == WANTED[locale]
+    # on components, which the browser translates
+    expect(page.get_by_role("button", name=words("Compare"), exact=True)).to_be_visible()
+    expect(page.get_by_label(words("Left model"), exact=True).first).to_be_visible()
+    expect(page.get_by_label(words("Causal"), exact=True)).to_be_visible()
+    # in sentences, which the server makes
+    done = words("Done in {time}.").partition("{")[0]
+    expect(page.locator("#status [role=status]")).to_have_text(re.compile(f"^{done}"))
+    expect(page.locator("#verdict")).to_contain_text(words("Bidirectional mixing"))
+    expect(page.locator("#left-head")).to_contain_text(words("no scan"))
+    page.get_by_label(words("Causal"), exact=True).click()
+    visited.wait_until_done()
+    expect(page.locator("#caution")).to_contain_text(words("Causal, not retrained."))
+    visited.upload(pictures / "stripes.jpg")
+    visited.wait_until_done()
+    assert visited.widths_overrun((390,)) == []
+    for tab in ("Folder", "When does it pay?", "Models"):
+        visited.open_tab(words(tab))
+        assert visited.widths_overrun((390,)) == []
+        assert "__i18n__" not in page.content().partition("<body")[2].partition("<script")[0]
+    expect(page.locator("#models-heading h2")).to_have_text(words("Models on offer"))
+    # nothing was forgotten: class names and models' names are English, sentences are not
+    for place in ("#status", "#verdict", "#caution", "#folder-heading", "#long-heading"):
+        assert not ENGLISH.findall(page.locator(place).inner_text()), place
+
+
+def test_a_visitor_may_choose_another_language(visit):
+    visited = visit(locale="de-DE")
+    page = visited.page
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.get_by_role("link", name="Français").click()
+    page.wait_for_url(re.compile(r"\?lang=fr$"))
+    expect(page.get_by_role("button", name="Comparer", exact=True)).to_be_visible()
+    expect(page.locator("#status [role=status]")).to_have_text(re.compile("^Terminé"))
+    expect(page.get_by_role("link", name="Français")).to_have_attribute("aria-current", "true")
+    page.goto(page.url.partition("?")[0])  # remembered
+    expect(page.get_by_role("button", name="Comparer", exact=True)).to_be_visible()
