@@ -27,13 +27,17 @@ def indexed_selective_scan(
     """As `mambaout.ops.selective_scan`, with ``B`` and ``C`` of shape (b, g, n, l)."""
     step = delta + delta_bias[:, None]
     step = F.softplus(step) if delta_softplus else step
-    B, C = (t.repeat_interleave(u.shape[1] // t.shape[1], dim=1) for t in (B, C))
     decay = torch.exp(torch.einsum("bdl,dn->bdln", step, A))
-    drive = torch.einsum("bdl,bdnl,bdl->bdln", step, B, u)
+    if B.shape[1] == 1:
+        B, C, channels = B[:, 0], C[:, 0], ""
+    else:
+        B, C = (t.repeat_interleave(u.shape[1] // t.shape[1], dim=1) for t in (B, C))
+        channels = "d"
+    drive = torch.einsum(f"bdl,b{channels}nl,bdl->bdln", step, B, u)
     h = torch.zeros_like(drive[:, :, 0])
     reads = []
     for t in range(u.shape[2]):
         h = decay[:, :, t] * h + drive[:, :, t]
-        reads.append(torch.einsum("bdn,bdn->bd", h, C[..., t]))
+        reads.append(torch.einsum(f"bdn,b{channels}n->bd", h, C[..., t]))
     y = torch.stack(reads, dim=2) + D[:, None] * u
     return y if z is None else y * F.silu(z)

@@ -30,8 +30,7 @@ from mambaout.ops import path_scan, plain_selective_scan, selective_scan
 GROUP = "scan"
 LEAST = Goal("at least", 12)  # of every case
 MEANS = {"forward": Goal("at least", 30), "forward and backward": Goal("at least", 50)}
-# Backward the goals are those against the form that published speed-ups are against.
-JUDGED = {"forward": "plain", "forward and backward": "indexed"}
+JUDGED = "indexed"  # the form that published speed-ups are against
 CPP = Goal("at most", 1.4)
 
 ACTIVATIONS = ("u", "delta", "B", "C", "z")  # what an explanation needs gradients of
@@ -68,7 +67,7 @@ def measure(effort: Effort) -> Iterator[Result]:
                 yield result
         for label, ratios in means.items():
             note = f"geometric mean of {len(ratios)}"
-            goal = _goal(label, mode, mean)
+            goal = _goal(label, mean)
             yield Result(
                 GROUP, f"all, {mode}: {label}", geometric_mean(ratios), goal=goal, note=note
             )
@@ -98,17 +97,17 @@ def _case(case: ScanCase, mode: str, effort: Effort) -> Iterator[tuple[str, Resu
                 GROUP,
                 f"{case.name}, {mode}: {label}",
                 _ratio(times[slow], times[fast]),
-                goal=_goal(label, mode, LEAST),
+                goal=_goal(label, LEAST),
                 note=milliseconds(middle[slow], middle[fast])
                 + f", {case.exponentials / middle[fast] / 1e9:.2g} Gexp/s",
             ),
         )
 
 
-def _goal(label: str, mode: str, goal: Goal) -> Goal | None:
+def _goal(label: str, goal: Goal) -> Goal | None:
     if label.endswith("C++"):
         return CPP
-    return goal if label.startswith(JUDGED[mode]) else None
+    return goal if label.startswith(JUDGED) else None
 
 
 def _ratio(numerators: list[float], denominators: list[float]) -> Ratio:
