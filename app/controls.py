@@ -86,6 +86,7 @@ def triggers(demo: gr.Blocks, parts: Components) -> list[Callable[..., Any]]:
 
 def bind(page: Page) -> None:
     """What the controls do by themselves, once all tabs are built."""
+    page.bind_asked()
     parts, store = page.controls, page.store
     pickers = [parts["left"], parts["right"]]
 

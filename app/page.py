@@ -34,6 +34,17 @@ class Tab:
     alone: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What answers in one tab."""
+
+    tab: str
+    handler: Handler
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    status: gr.HTML
+
+
 @dataclass(eq=False)
 class Page:
     """The page while it is built.
@@ -59,6 +70,7 @@ class Page:
     tabs: gr.Tabs | None = None
     heavy: list[Any] = field(default_factory=list)
     status: list[gr.HTML] = field(default_factory=list)
+    _asked: list[_Asked] = field(default_factory=list)
 
     def asked(
         self, handler: Handler, inputs: Sequence[Any], outputs: Sequence[Any], status: gr.HTML
@@ -72,28 +84,42 @@ class Page:
         if self.tab is None:
             raise ValueError("no tab is being built")
         own, tab = self.tab
-
+        self._asked.append(_Asked(own, handler, tuple(inputs), tuple(outputs), status))
         turned = gr.State(False)
 
         def turn(active: str) -> tuple[str, bool]:
             return own, active != own
 
-        def in_front(active: str, *values: Any) -> Iterator[Updates]:
-            # A generator that ends without a value would empty all its outputs.
-            yield {status: gr.skip()}
-            if active == own:
-                yield from handler(*values)
-
         def came_to_front(newly: bool, *values: Any) -> Iterator[Updates]:
+            # A generator that ends without a value would empty all its outputs.
             yield {status: gr.skip()}
             if newly:
                 yield from handler(*values)
 
-        for listen in self.triggers:
-            self.asks_model(listen, in_front, [self.active, *inputs], outputs, status)
         # A tab is also selected when the page opens with it in front.
         selected = tab.select(turn, self.active, [self.active, turned], queue=False, **PRIVATE)
         self.asks_model(selected.then, came_to_front, [turned, *inputs], outputs, status)
+
+    def bind_asked(self) -> None:
+        """Bind what was `asked` for, once all tabs are built.
+
+        One event for each trigger, whatever the number of tabs: the browser would begin several
+        one after the other, and "Stop" would end some of them before they have a name.
+        """
+        inputs = list(dict.fromkeys(part for asked in self._asked for part in asked.inputs))
+        outputs = list(dict.fromkeys(part for asked in self._asked for part in asked.outputs))
+
+        def in_front(active: str, *values: Any) -> Iterator[Updates]:
+            given = dict(zip(inputs, values, strict=True))
+            for asked in self._asked:
+                yield {asked.status: gr.skip()}
+                if asked.tab == active:
+                    answer = sparing(self.store, asked.handler, asked.status)
+                    yield from answer(*(given[part] for part in asked.inputs))
+
+        lines = [asked.status for asked in self._asked]
+        for listen in self.triggers:
+            self._bind(listen, in_front, [self.active, *inputs], outputs, lines)
 
     def asks_model(
         self,
@@ -105,13 +131,18 @@ class Page:
     ) -> None:
         """Bind a handler that asks a model: one at a time, and "Stop" ends it."""
         told = status if status in outputs else None
+        self._bind(listen, sparing(self.store, handler, told), inputs, outputs, [status])
+
+    def _bind(
+        self,
+        listen: Callable[..., Any],
+        handler: Handler,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        lines: Sequence[gr.HTML],
+    ) -> None:
         event = listen(
-            spoken(sparing(self.store, handler, told)),
-            [*inputs],
-            [*outputs],
-            show_progress_on=[status],
-            **ONE_AT_A_TIME,
+            spoken(handler), [*inputs], [*outputs], show_progress_on=[*lines], **ONE_AT_A_TIME
         )
         self.heavy.append(event)
-        if status not in self.status:
-            self.status.append(status)
+        self.status += [line for line in lines if line not in self.status]
