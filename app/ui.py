@@ -13,6 +13,7 @@ from app.compare import tab as compare_tab
 from app.events import PRIVATE
 from app.folder import tab as folder_tab
 from app.language import label, page_words
+from app.lens import tab as lens_tab
 from app.limits import local_hosts, middleware
 from app.long import tab as long_tab
 from app.mixing import tab as mixing_tab
@@ -22,7 +23,14 @@ from app.theme import theme
 from app.visitor_language import VisitorLanguage
 
 # In the order they stand on the page; the first one is in front when it opens.
-TABS = (compare_tab.TAB, mixing_tab.TAB, folder_tab.TAB, long_tab.TAB, models_tab.TAB)
+TABS = (
+    compare_tab.TAB,
+    lens_tab.TAB,
+    mixing_tab.TAB,
+    folder_tab.TAB,
+    long_tab.TAB,
+    models_tab.TAB,
+)
 
 _HERE = Path(__file__).parent
 _QUEUE_SIZE = 32

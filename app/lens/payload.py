@@ -1,0 +1,117 @@
+"""What is sent to the widget: JSON, with weights in 16 bits, so that zero stays exactly zero."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app.language import tr
+from app.lens import text
+from app.lens.request import Look, Rows, Walk
+from app.render import Scale
+
+_TOP = 2**15 - 1  # the code of a row's greatest weight
+
+
+def whole(
+    key: str, looks: list[Look], path: str, found: list[tuple[int, Rows]], *, coming: bool
+) -> dict[str, Any]:
+    """The value of the widget: every pane, and weights, which it adds to those under one key.
+
+    Args:
+        key: changes with what is looked at.
+        looks: the panes, left to right.
+        path: the scan path to play.
+        found: weights, each with the index of its pane.
+        coming: whether more of them follow by themselves.
+    """
+    return {
+        "key": key,
+        "coming": coming,
+        "panes": [pane(look, path) for look in looks],
+        "words": {name: tr(words) for name, words in text.WIDGET.items()},
+        "titles": {name: tr(words) for name, words in text.CURVES.items()},
+        "colours": {
+            "plain": _table(Scale(0, 255), np.arange(256)),
+            "signed": _table(Scale(-255, 255, signed=True), np.arange(-255, 256)),
+        },
+        "rows": [rows(index, some) for index, some in found],
+    }
+
+
+def pane(look: Look, path: str) -> dict[str, Any]:
+    """One model's half. `path` is played where the layer has it, its first one elsewhere."""
+    if look.error or look.seen is None:
+        return {"name": look.title, "error": look.error}
+    rows, columns = look.grid
+    walk = next((walk for walk in look.walks if walk.path == path), look.walks[0])
+    caption = text.caption(
+        text.layer_title(look.layer, look.layers.index(look.layer), len(look.layers)),
+        rows, columns,
+    )  # fmt: skip
+    return {
+        "name": look.title,
+        "error": "",
+        "caption": caption,
+        "picture": _picture(look.seen),
+        "alt": text.alt(look.title),
+        "box": look.box,
+        "rows": rows,
+        "columns": columns,
+        "unit": look.unit,
+        "signed": look.signed,
+        "notes": list(look.notes),
+        "walk": _walk(walk),
+    }
+
+
+def rows(index: int, found: Rows) -> dict[str, Any]:
+    """Some rows of one pane: for each its greatest weight, and 16 bits for every weight.
+
+    A weight that is not zero has a code that is not zero.
+    """
+    weights = found.weights.astype(np.float64)
+    high = np.abs(weights).max(1)
+    shares = np.divide(weights, high[:, None], out=np.zeros_like(weights), where=high[:, None] > 0)
+    codes = np.sign(shares) * np.ceil(np.abs(shares) * _TOP)
+    return {
+        "pane": index,
+        "patches": found.patches.tolist(),
+        "high": [float(f"{value:.6g}") for value in high],
+        "codes": base64.b64encode(codes.astype("<i2").tobytes()).decode(),
+    }
+
+
+def _walk(walk: Walk) -> dict[str, Any]:
+    return {
+        "path": walk.path,
+        "order": walk.order.tolist(),
+        "curves": [
+            {"id": name, "unit": walk.units[name], "values": [_number(v) for v in values]}
+            for name, values in sorted(
+                walk.curves.items(), key=lambda item: [*text.CURVES].index(item[0])
+            )
+        ],
+    }
+
+
+def _number(value: float) -> float | None:
+    """Four digits; JSON knows neither infinity nor "not a number"."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def _table(scale: Scale, values: np.ndarray) -> str:
+    """Red, green and blue of each value, one byte each."""
+    colours = scale.colours(values[None].astype(np.float64))[0].round().astype(np.uint8)
+    return base64.b64encode(colours.tobytes()).decode()
+
+
+def _picture(picture: Image.Image) -> str:
+    data = io.BytesIO()
+    picture.convert("L").save(data, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,150 @@
+"""The tab, put together: choosers, the lens, and what is asked when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import markup
+from app import text as page_text
+from app.language import label, tr
+from app.lens import text
+from app.lens.payload import whole
+from app.lens.request import Choice, Look, Rows, look
+from app.lens.widget import token_lens
+from app.page import Page, Tab, Updates
+from mambaout.errors import MambaOutError
+from mambaout.models import Mixing
+
+
+def build(page: Page) -> None:
+    """Its components, and what asks the models."""
+    with gr.Column(elem_classes="mo-tab"):
+        status = gr.HTML(
+            html_template='<p role="status">${value}</p>', elem_id="lens-status",
+            elem_classes="mo-lens-status", label=label("Progress of the lens"),
+        )  # fmt: skip
+        gr.HTML(markup.section(tr(text.HEADING), tr(text.HELP)), label=label("About the lens"))
+        with gr.Row(elem_classes="mo-tools"):
+            layers = [
+                gr.Dropdown(
+                    [], label=label(f"Layer, {side} model"), filterable=False,
+                    elem_id=f"lens-{side}-layer", min_width=180,
+                )
+                for side in markup.SIDES
+            ]  # fmt: skip
+            path = gr.Radio(
+                [(label("All paths"), text.ALL_PATHS)], value=text.ALL_PATHS,
+                label=label("Scan path"), info=label(text.PATHS_HELP), elem_id="lens-path",
+                min_width=240,
+            )  # fmt: skip
+        with gr.Row(elem_classes="mo-tools"):
+            measure = gr.Radio(
+                [(label(words), name) for words, name in text.MEASURES.items()], value="jacobian",
+                label=label("Measured by"), info=label(text.MEASURE_HELP), elem_id="lens-measure",
+                min_width=300,
+            )  # fmt: skip
+            signed = gr.Checkbox(
+                value=False, label=label(text.SIGNED), elem_id="lens-signed", min_width=180
+            )
+        lens = token_lens("lens", label("The lens"))
+    choosers: list[Any] = [*layers, path]
+    controls = [page.controls[name] for name in ("picture", "left", "right", "mixing")]
+    inputs = [*controls, *layers, path, measure, signed]
+    outputs = [status, lens, *choosers]
+
+    def shown(asked: tuple[Any, ...], only: tuple[float, float] | None = None) -> Iterator[Updates]:
+        picture, left, right, mixing, *chosen = asked
+        if picture is None:
+            yield {status: markup.escaped(page_text.CHOOSE)}
+            return
+        choice = Choice(
+            layers=(chosen[0], chosen[1]),
+            path=chosen[2] or text.ALL_PATHS,
+            measure=chosen[3],
+            signed=bool(chosen[4]),
+        )
+        begun = time.perf_counter()
+        answer = _Answer(page, (left, right), mixing, choice)
+        for index, new, line in look(page.store, picture, (left, right), mixing, choice, only):
+            yield {status: markup.escaped(line)} | answer.with_new(index, new, lens, choosers)
+        last = {status: markup.escaped(text.done(time.perf_counter() - begun))}
+        yield last | answer.complete(lens)
+
+    def ask(*asked: Any) -> Iterator[Updates]:
+        yield from shown(asked)
+
+    def ask_there(*asked: Any, event: gr.EventData) -> Iterator[Updates]:
+        yield from shown(asked, _place(event))
+
+    page.asked(ask, inputs, outputs, status)
+    for chooser in (*choosers, measure, signed):
+        page.asks_model(chooser.input, ask, inputs, outputs, status)
+    page.asks_model(lens.select, ask_there, inputs, outputs, status)
+
+
+class _Answer:
+    """What has been found of one request by now, as updates."""
+
+    def __init__(self, page: Page, names: tuple[str, str], mixing: Mixing, choice: Choice) -> None:
+        self.choice = choice
+        self.asked = (names, mixing, choice)
+        self.looks: list[Look | None] = [None, None]
+        self.found: list[tuple[int, Rows]] = []
+        self.titles = [page.store.card(name).title for name in names]
+
+    def with_new(
+        self, index: int, new: Look | Rows | None, lens: gr.HTML, choosers: list[Any]
+    ) -> Updates:
+        if isinstance(new, Look):
+            self.looks[index] = new
+            if all(self.looks):
+                return self._choosers(choosers) | self._value(lens, [], coming=True)
+        elif isinstance(new, Rows):
+            self.found.append((index, new))
+            return self._value(lens, [(index, new)], coming=True)
+        return {}
+
+    def complete(self, lens: gr.HTML) -> Updates:
+        return self._value(lens, self.found, coming=False)
+
+    def _value(self, lens: gr.HTML, found: list[tuple[int, Rows]], *, coming: bool) -> Updates:
+        looks = [look for look in self.looks if look is not None]
+        if len(looks) < len(self.looks):
+            return {}
+        key = f"{self.asked} {[(one.digest, one.layer) for one in looks]}"
+        return {lens: whole(key, looks, self.choice.path, found, coming=coming)}
+
+    def _choosers(self, choosers: list[Any]) -> Updates:
+        updates: Updates = {}
+        paths: dict[str, None] = {}
+        for chooser, one in zip(choosers, self.looks, strict=False):
+            if one is not None and one.layers:
+                titles = [
+                    (text.layer_title(name, i, len(one.layers)), name)
+                    for i, name in enumerate(one.layers)
+                ]
+                updates[chooser] = gr.Dropdown(choices=titles, value=one.layer)
+                paths |= {walk.path: None for walk in one.walks if walk.path}
+        offered = [(tr("All paths"), text.ALL_PATHS), *((path, path) for path in paths)]
+        chosen = self.choice.path if self.choice.path in paths else text.ALL_PATHS
+        updates[choosers[-1]] = gr.Radio(choices=offered, value=chosen, visible=bool(paths))
+        return updates
+
+
+def _place(event: gr.EventData) -> tuple[float, float]:
+    """The place of the picture that was picked, in shares of its sides."""
+    place = getattr(event, "index", None)
+    if (
+        not isinstance(place, list)
+        or len(place) != 2
+        or not all(isinstance(x, int | float) and 0 <= x <= 1 for x in place)
+    ):
+        raise MambaOutError(tr("The lens expects a place on the picture: point at a patch."))
+    return place[0], place[1]
+
+
+TAB = Tab("lens", label(text.TITLE), build)
