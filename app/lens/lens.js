@@ -9,6 +9,7 @@ const state = {
 };
 let tables = {};
 let last = 0;
+let seen = '';
 
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -373,8 +374,10 @@ function ramp(table, count) {
   return `linear-gradient(90deg, ${stops.join(', ')})`;
 }
 function load() {
-  const { value } = props;
-  if (!value) return;
+  // A string, which gradio neither takes apart nor sends in pieces; the same one may come twice.
+  if (!props.value || props.value === seen) return;
+  seen = props.value;
+  const value = JSON.parse(seen);
   if (value.key !== state.key) {
     Object.assign(state, { key: value.key, panes: value.panes, words: value.words, titles: value.titles, visited: [], asking: false });
     tables = { plain: bytes(value.colours.plain), signed: bytes(value.colours.signed) };

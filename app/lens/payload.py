@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from typing import Any
 
@@ -14,14 +15,15 @@ from app.language import tr
 from app.lens import text
 from app.lens.request import Look, Rows, Walk
 from app.render import Scale
+from app.text import path_name
 
 _TOP = 2**15 - 1  # the code of a row's greatest weight
 
 
 def whole(
     key: str, looks: list[Look], path: str, found: list[tuple[int, Rows]], *, coming: bool
-) -> dict[str, Any]:
-    """The value of the widget: every pane, and weights, which it adds to those under one key.
+) -> str:
+    """The value of the widget, as JSON: every pane, and weights, added to those under one key.
 
     Args:
         key: changes with what is looked at.
@@ -30,7 +32,7 @@ def whole(
         found: weights, each with the index of its pane.
         coming: whether more of them follow by themselves.
     """
-    return {
+    value = {
         "key": key,
         "coming": coming,
         "panes": [pane(look, path) for look in looks],
@@ -42,6 +44,7 @@ def whole(
         },
         "rows": [rows(index, some) for index, some in found],
     }
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def pane(look: Look, path: str) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def rows(index: int, found: Rows) -> dict[str, Any]:
 
 def _walk(walk: Walk) -> dict[str, Any]:
     return {
-        "path": walk.path,
+        "path": path_name(walk.path) if walk.path else "",
         "order": walk.order.tolist(),
         "curves": [
             {"id": name, "unit": walk.units[name], "values": [_number(v) for v in values]}

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from app import text as page_text
+from app.language import tr
 from app.lens import text
 from app.loading import loading
 from app.results import picture_digest
@@ -115,10 +116,10 @@ def look(
                 if model is not None:
                     reader = _Reader(store, model, picture, digest, mixing, choice, index)
                     readers[index] = reader
-                    yield index, reader.look(), text.FOLLOWING
+                    yield index, reader.look(), tr(text.FOLLOWING)
         except MambaOutError as error:
             readers[index] = None
-            yield index, Look(title, error=page_text.sentence(str(error))), page_text.WORKING
+            yield index, Look(title, error=page_text.sentence(str(error))), tr(page_text.WORKING)
     for index, ready in enumerate(readers):
         if ready is not None:
             for rows, status in ready.rows(only):
@@ -162,7 +163,7 @@ class _Reader:
             self.options["path"] = choice.path if has else None
         elif choice.measure == "scan":
             why = why_no_scan(self.view) or f"{self.layer} has no scan, though other layers have"
-            self.notes += [page_text.sentence(why), text.BY_GRADIENT]
+            self.notes += [page_text.sentence(why), tr(text.BY_GRADIENT)]
         self.key = ("lens", model.card.name, digest, mixing, self.layer, *self.options.values())
         self.first = self._read([0])
         self.patches = self.first.grid[0] * self.first.grid[1]

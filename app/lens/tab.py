@@ -27,23 +27,23 @@ def build(page: Page) -> None:
             html_template='<p role="status">${value}</p>', elem_id="lens-status",
             elem_classes="mo-lens-status", label=label("Progress of the lens"),
         )  # fmt: skip
-        gr.HTML(markup.section(tr(text.HEADING), tr(text.HELP)), label=label("About the lens"))
+        heading = gr.HTML(label=label(text.HEADING))
         with gr.Row(elem_classes="mo-tools"):
             layers = [
                 gr.Dropdown(
-                    [], label=label(f"Layer, {side} model"), filterable=False,
+                    [], label=words, filterable=False,
                     elem_id=f"lens-{side}-layer", min_width=180,
                 )
-                for side in markup.SIDES
+                for side, words in zip(markup.SIDES, text.LAYERS, strict=True)
             ]  # fmt: skip
             path = gr.Radio(
-                [(label("All paths"), text.ALL_PATHS)], value=text.ALL_PATHS,
+                [(label(text.EVERY_PATH), text.ALL_PATHS)], value=text.ALL_PATHS,
                 label=label("Scan path"), info=label(text.PATHS_HELP), elem_id="lens-path",
                 min_width=240,
             )  # fmt: skip
         with gr.Row(elem_classes="mo-tools"):
             measure = gr.Radio(
-                [(label(words), name) for words, name in text.MEASURES.items()], value="jacobian",
+                list(text.MEASURES), value="jacobian",
                 label=label("Measured by"), info=label(text.MEASURE_HELP), elem_id="lens-measure",
                 min_width=300,
             )  # fmt: skip
@@ -54,12 +54,13 @@ def build(page: Page) -> None:
     choosers: list[Any] = [*layers, path]
     controls = [page.controls[name] for name in ("picture", "left", "right", "mixing")]
     inputs = [*controls, *layers, path, measure, signed]
-    outputs = [status, lens, *choosers]
+    outputs = [status, heading, lens, *choosers]
 
     def shown(asked: tuple[Any, ...], only: tuple[float, float] | None = None) -> Iterator[Updates]:
         picture, left, right, mixing, *chosen = asked
+        yield {heading: markup.section(tr(text.HEADING), tr(text.HELP))}
         if picture is None:
-            yield {status: markup.escaped(page_text.CHOOSE)}
+            yield {status: markup.escaped(tr(page_text.CHOOSE))}
             return
         choice = Choice(
             layers=(chosen[0], chosen[1]),
@@ -129,7 +130,10 @@ class _Answer:
                 ]
                 updates[chooser] = gr.Dropdown(choices=titles, value=one.layer)
                 paths |= {walk.path: None for walk in one.walks if walk.path}
-        offered = [(tr("All paths"), text.ALL_PATHS), *((path, path) for path in paths)]
+        offered = [
+            (label(text.EVERY_PATH), text.ALL_PATHS),
+            *((page_text.path_name(path), path) for path in paths),
+        ]
         chosen = self.choice.path if self.choice.path in paths else text.ALL_PATHS
         updates[choosers[-1]] = gr.Radio(choices=offered, value=chosen, visible=bool(paths))
         return updates
@@ -143,8 +147,8 @@ def _place(event: gr.EventData) -> tuple[float, float]:
         or len(place) != 2
         or not all(isinstance(x, int | float) and 0 <= x <= 1 for x in place)
     ):
-        raise MambaOutError(tr("The lens expects a place on the picture: point at a patch."))
+        raise MambaOutError(tr(text.NO_PLACE))
     return place[0], place[1]
 
 
-TAB = Tab("lens", label(text.TITLE), build)
+TAB = Tab("lens", text.TITLE, build)

@@ -4,70 +4,71 @@ from __future__ import annotations
 
 import re
 
-from app.language import tr
+from app.language import label, noted, tr
 from app.numbers import duration
+from app.text import QUANTITIES
 
-TITLE = "Lens"
-HEADING = "What a token reads"
-HELP = (
+TITLE = noted("Lens")
+HEADING = noted("What a token reads")
+HELP = noted(
     "Point at a patch of the picture. Both models show, for the same place, which other patches "
     "they take in there. Arrow keys move, Home and End go to the ends of the scan."
 )
-MEASURES = {"Gradient": "jacobian", "Scan weights": "scan"}
-MEASURE_HELP = (
+LAYERS = (label("Layer, left model"), label("Layer, right model"))
+MEASURES = ((label("Gradient"), "jacobian"), (label("Scan weights"), "scan"))
+MEASURE_HELP = noted(
     "Gradient: how strongly the output changes with each input, the same measure for every model. "
     "Scan weights: the implicit attention of the scan itself."
 )
 ALL_PATHS = "all"
-PATHS_HELP = "Which way is played, and measured by scan weights."
-SIGNED = "Keep signs (scan weights)"
-FOLLOWING = "Following what the layer does along its tokens …"
-BY_GRADIENT = "Measured by gradient."
+EVERY_PATH = noted("All paths")
+PATHS_HELP = noted("Which way is played, and measured by scan weights.")
+SIGNED = noted("Keep signs (scan weights)")
+FOLLOWING = noted("Following what the layer does along its tokens …")
+BY_GRADIENT = noted("Measured by gradient.")
+NO_PLACE = noted("The lens expects a place on the picture: point at a patch.")
 
 CURVES = {
-    "delta": "Step size Δ",
-    "retention": "Retention exp(ΔA)",
-    "state_norm": "State norm ‖h‖",
-    "half_life": "Memory half-life",
-    "write": "Written by the token",
-    "read": "Read from the state",
-    "gate": "Gate",
-    "output": "Output of the mixer",
-    "mixed": "Output of the convolution",
-    "spread": "Spread of the attention",
+    **QUANTITIES,
+    "gate": noted("Gate"),
+    "output": noted("Output of the mixer"),
+    "mixed": noted("Output of the convolution"),
+    "spread": noted("Spread of the attention"),
 }
 
 # "reads n tokens" counts the fewest tokens that hold nine tenths of the weight.
 WIDGET = {
-    "reads": "Reads {n} of {all} tokens, {later} of it later in scan order.",
-    "readers": "Is read by {n} of {all} tokens, {later} of it later in scan order.",
-    "reads_raster": "Reads {n} of {all} tokens, {later} of it later row by row.",
-    "readers_raster": "Is read by {n} of {all} tokens, {later} of it later row by row.",
-    "state": "Step {step} of {all}: state norm {norm}, of which {kept} outlives the next token.",
-    "no_state": "No scan, no state.",
-    "nothing": "Nothing: all weights are zero.",
-    "waiting": "Not measured yet.",
-    "some": "Known once all tokens are measured: {n} of {all} by now.",
-    "strongest": "Strongest: {places}.",
-    "place": "row {row}, column {column} ({share})",
-    "where": "Row {row}, column {column} of {rows} × {columns}.",
-    "count": "Counted are the fewest tokens that hold 90 % of the weight. A place without colour "
-    "has weight zero. What a token has of itself may be beyond the scale.",
-    "picker": "Token of {name}",
-    "modes": "What is shown",
-    "mode_reads": "What it reads",
-    "mode_readers": "What reads it",
-    "mode_state": "The state along the scan",
-    "rate": "{n} tokens a second",
-    "speed": "Speed",
-    "next": "Next token",
-    "position": "Position along the scan",
-    "range": "from {least} to {most}",
-    "play": "Play the scan",
-    "pause": "Pause",
-    "at": "{title}: {value} {unit}",
-    "order": "In the order of: {path}.",
-    "visited": "state norm; it pales as the state forgets",
+    "reads": noted("Reads {n} of {all} tokens, {later} of it later in scan order."),
+    "readers": noted("Is read by {n} of {all} tokens, {later} of it later in scan order."),
+    "reads_raster": noted("Reads {n} of {all} tokens, {later} of it later row by row."),
+    "readers_raster": noted("Is read by {n} of {all} tokens, {later} of it later row by row."),
+    "state": noted("Step {step} of {all}: state norm {norm}; {kept} outlives the next token."),
+    "no_state": noted("No scan, no state."),
+    "nothing": noted("Nothing: all weights are zero."),
+    "waiting": noted("Not measured yet."),
+    "some": noted("Known once all tokens are measured: {n} of {all} by now."),
+    "strongest": noted("Strongest: {places}."),
+    "place": noted("row {row}, column {column} ({share})"),
+    "where": noted("Row {row}, column {column} of {rows} × {columns}."),
+    "count": noted(
+        "Counted are the fewest tokens that hold 90 % of the weight. A place without colour has "
+        "weight zero. What a token has of itself may be beyond the scale."
+    ),
+    "picker": noted("Token of {name}"),
+    "modes": noted("What is shown"),
+    "mode_reads": noted("What it reads"),
+    "mode_readers": noted("What reads it"),
+    "mode_state": noted("The state along the scan"),
+    "rate": noted("{n} tokens a second"),
+    "speed": noted("Speed"),
+    "next": noted("Next token"),
+    "position": noted("Position along the scan"),
+    "range": noted("from {least} to {most}"),
+    "play": noted("Play the scan"),
+    "pause": noted("Pause"),
+    "at": noted("{title}: {value} {unit}"),
+    "order": noted("In the order of: {path}."),
+    "visited": noted("state norm; it pales as the state forgets"),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -11,32 +10,16 @@ _HERE = Path(__file__).parent
 
 
 def token_lens(elem_id: str, label: str) -> gr.HTML:
-    """Linked panes over one picture; its `select` event carries the place that was picked.
+    """Linked panes over one picture.
 
-    Its value is what `app.lens.payload.whole` gives, or ``{"key", "rows"}`` with more rows for the
-    panes that it shows under this key.
+    Its value is what `app.lens.payload.whole` gives: a string. Its `select` event asks for the
+    weights of a place of the picture that have not been sent; ``index`` is the place, in shares of
+    the picture's width and height.
     """
-    return _TokenLens(
-        value=None,
+    return gr.HTML(
         html_template=(_HERE / "lens.html").read_text(encoding="utf-8"),
         js_on_load=(_HERE / "lens.js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id=elem_id,
         label=label,
     )
-
-
-class _TokenLens(gr.HTML):
-    """HTML whose value is no HTML."""
-
-    def postprocess(self, value: Any) -> Any:
-        return value
-
-    def preprocess(self, payload: Any) -> Any:
-        return None if payload is None else payload
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
-
-    def get_block_name(self) -> str:
-        return "html"
