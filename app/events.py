@@ -11,7 +11,8 @@ import gradio as gr
 
 from app import text
 from app.language import tr
-from app.memory import ran_out
+from app.memory import ran_out, sparing
+from app.store import ModelStore
 from mambaout.errors import MambaOutError
 
 logger = logging.getLogger(__name__)
@@ -44,5 +45,19 @@ def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
             logger.exception("a request failed")
             sentence = tr(text.NO_MEMORY) if ran_out(error) else tr(text.UNEXPECTED)
             raise gr.Error(sentence, print_exception=False) from error
+
+    return run
+
+
+def answering(store: ModelStore, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that asks a model, for programs: as patient and as clear as the page's events."""
+
+    def once(*inputs: Any) -> Iterator[Any]:
+        yield function(*inputs)
+
+    @functools.wraps(function)
+    def run(*inputs: Any) -> Any:
+        *_, answer = spoken(sparing(store, once))(*inputs)
+        return answer
 
     return run

@@ -81,6 +81,11 @@ class LoadedModel:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
+    def name(self) -> str:
+        """For `timm.create_model`."""
+        return self.card.name
+
+    @property
     def bytes(self) -> int:
         """Memory of the weights; views share it."""
         return sum(t.numel() * t.element_size() for t in self.model.state_dict().values())

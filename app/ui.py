@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from app import controls, markup, models_tab, text
+from app.api.endpoints import public_interface
 from app.compare import tab as compare_tab
 from app.events import PRIVATE
 from app.folder import tab as folder_tab
@@ -63,6 +65,7 @@ def build_demo(store: ModelStore) -> gr.Blocks:
                         tab.build(page)
         controls.bind(page)
         demo.load(markup.head, outputs=head, show_progress="hidden", **PRIVATE)
+        public_interface(store)
     demo.queue(max_size=_QUEUE_SIZE)
     return demo
 
@@ -77,7 +80,9 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
         "server_name": host,
         "theme": theme(),
         "css_paths": [_HERE / "page.css", *sorted(_HERE.glob("*/*.css"))],
-        "footer_links": ["settings"],
+        "footer_links": ["api", "settings"],
+        # Every public endpoint is a tool too, where the package that speaks that protocol is there.
+        "mcp_server": find_spec("mcp") is not None,
         "run_history": False,
         "max_file_size": "20mb",
         "state_session_capacity": _SESSIONS,

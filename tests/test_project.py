@@ -25,6 +25,8 @@ BROUGHT_ALONG = {
     "starlette": "gradio's server is built on it and chooses its version",
     "llvmlite": "numba compiles with exactly one version of it",
     "triton": "torch compiles with exactly one version of it, on Linux with CUDA",
+    "pydantic": "gradio describes its interface with it and chooses its version",
+    "typing_extensions": "pydantic's typed dictionaries before Python 3.12 are its",
     "torchvision": "timm's picture transforms are torchvision's; its version goes with torch's",
 }
 

@@ -198,7 +198,7 @@ def _path(path: PathTrace) -> dict[str, Any]:
     return {
         "layer": path.layer,
         "number": path.layer_index + 1,
-        "path": path.path,
+        "scan_path": path.path,  # not "path": gradio's client takes what has one for a file
         "grid": list(path.grid),
         "steps": len(path.order),
         "quantities": {

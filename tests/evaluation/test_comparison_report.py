@@ -107,7 +107,7 @@ def test_it_holds_what_it_says(report):
     assert right["paths"] == ["forward"]
     assert right["heat"] == {"why_not": "zero everywhere"}
     [path] = right["scan"]
-    assert (path["number"], path["path"], path["grid"]) == (1, "forward", [1, 2])
+    assert (path["number"], path["scan_path"], path["grid"]) == (1, "forward", [1, 2])
     assert path["quantities"]["delta"]["least"] == 1
     assert path["quantities"]["delta"]["greatest"] is None  # JSON knows no infinity
     [found] = document["differences"]

@@ -1,0 +1,1 @@
+"""What the page can do, for programs: five named endpoints with typed answers."""
