@@ -28,7 +28,7 @@ def head() -> str:
     paper = f'<a href="{text.PAPER_ADDRESS}" target="_blank" rel="noopener">{text.PAPER}</a>'
     after = escaped(tr(text.AFTER)).replace("{paper}", paper)
     return (
-        f'<header class="mo-head"><h1>{escaped(text.TITLE)}</h1>{_languages()}'
+        f'<header class="mo-head">{_languages()}<h1>{escaped(text.TITLE)}</h1>'
         f"<p>{escaped(tr(text.TAGLINE))} {after}</p></header>"
     )
 

@@ -228,10 +228,10 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
         shared = Scale.from_zero([per_area(heat.values) for heat in heats], signed=signed)
-        unit = f"{heats[0].unit}, {tr(text.SHARED_UNIT)}"
+        unit = f"{tr(heats[0].unit)}, {tr(text.SHARED_UNIT)}"
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
         values["heat_legend"] = map_markup.caption(
-            [tr(text.SHARED_SCALE), heats[0].caveat, agreement_note(comparison)], bar
+            [tr(text.SHARED_SCALE), tr(heats[0].caveat), agreement_note(comparison)], bar
         )
     elif agreement_note(comparison):
         values["heat_legend"] = map_markup.caption([agreement_note(comparison)])
@@ -280,7 +280,7 @@ def _heat_map(
     values, scale, bar = heat.values, shared, ""
     if scale is None:
         scale = Scale.from_zero([values], signed=heat.signed)
-        bar = map_markup.legend(scale, heat.unit, side.title)
+        bar = map_markup.legend(scale, tr(heat.unit), side.title)
     else:
         values = per_area(values)
     label = facts.vocabulary.labels[side.explained]
@@ -366,7 +366,7 @@ def _scan_map(
         return {f"{name}_scan": None, f"{name}_scan_caption": why}
     values = path.on_grid(view.quantity)
     scale = shared or Scale.over([values])
-    unit = path.units[view.quantity]
+    unit = tr(path.units[view.quantity])
     bar = map_markup.legend(scale, unit, tr(text.QUANTITIES[view.quantity]))
     words = [
         text.scan_caption(path.layer_index + 1, path.path, values),

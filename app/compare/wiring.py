@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import markup
+from app import markup, text
 from app.compare.handlers import (
     PLACES,
     View,
@@ -189,7 +189,8 @@ def _dropdown(value: Control | None) -> gr.Dropdown:
 def _radio(value: Control | None) -> gr.Radio:
     if value is None:
         return gr.Radio(visible=False)
-    return gr.Radio(value=value.value, choices=list(value.choices), visible=True)
+    named = [(text.path_name(path), path) for path in value.choices]
+    return gr.Radio(value=value.value, choices=named, visible=True)
 
 
 # By the last part of a place's name.

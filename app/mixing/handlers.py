@@ -136,7 +136,7 @@ def _side(subject: Subject | None) -> Values:
     values |= {"box": True, "head": markup.subject_head(subject)}
     if subject.facts is None:
         return values
-    values["switched"] = markup.group(tr(tr(text.SWITCHED)), markup.switch_caveat(subject))
+    values["switched"] = markup.group(tr(text.SWITCHED), markup.switch_caveat(subject))
     for kind in ("bidirectional", "causal", "paths", "trained"):
         values[f"{kind}_says"] = markup.answer(subject, kind)
     for kind, (change, table) in _BESIDE.items():
@@ -156,10 +156,10 @@ def _paths(subject: Subject) -> Values:
     """The choice of paths, or why there is none."""
     if not subject.known_paths:
         words = text.no_paths(subject.why_not.get("paths", ""))
-        return {"paths_heading": markup.group(tr(tr(text.PATHS)), words)}
+        return {"paths_heading": markup.group(tr(text.PATHS), words)}
     variant = subject.variants.get("paths")
     return {
-        "paths_heading": markup.group(tr(tr(text.PATHS)), tr(caveats.PATHS_LEFT_OUT)),
+        "paths_heading": markup.group(tr(text.PATHS), tr(caveats.PATHS_LEFT_OUT)),
         "paths_choice": Control(
             list(variant.answered.paths) if variant else [], subject.known_paths
         ),
@@ -213,8 +213,8 @@ def _maps(subject: Subject) -> Values:
         values[f"{kind}_caption"] = map_markup.caption(words)
     if scale is not None:
         heat = next(iter(heats.values()))
-        bar = map_markup.legend(scale, heat.unit, page_text.METHOD_TITLES[heat.method])
-        values["legend"] = map_markup.caption([text.explains(label), heat.caveat], bar)
+        bar = map_markup.legend(scale, tr(heat.unit), page_text.METHOD_TITLES[heat.method])
+        values["legend"] = map_markup.caption([text.explains(label), tr(heat.caveat)], bar)
     return values | _differences(subject, heats)
 
 
@@ -235,7 +235,7 @@ def _differences(subject: Subject, heats: Mapping[Kind, Explanation]) -> Values:
         values[f"{part}_heat"] = Picture(
             overlay(subject.seen, change, scale), f"{heading}. {words}"
         )
-        bar = map_markup.legend(scale, whole.unit, heading)
+        bar = map_markup.legend(scale, tr(whole.unit), heading)
         values[f"{part}_caption"] = map_markup.caption([f"{heading}. {words}"], bar)
     return values
 

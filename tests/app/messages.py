@@ -8,12 +8,15 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SINGULAR = {"tr", "label", "noted"}
 # Modules of the library whose constants the page shows: their words are messages too.
 SHOWN = ("mambaout/evaluation/caveats.py",)
+METHODS = "mambaout/explain/cam_methods.py"
+UNITS = ("mambaout/explain/trace.py", "mambaout/explain/activity.py")
 MIXERS = "mambaout/models/catalogue.py"
 
 
@@ -36,7 +39,25 @@ def messages() -> dict[str, str | None]:
     for node in ast.walk(ast.parse((ROOT / MIXERS).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Family":
             found.setdefault(node.args[1].value, None)
+    found.update(dict.fromkeys(_of_maps()))
     return found
+
+
+def _of_maps() -> Iterator[str]:
+    """Units and caveats of the maps, as the library calls them."""
+    for node in ast.walk(ast.parse((ROOT / METHODS).read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg in {"unit", "caveat"}
+            and _is_text(node.value)
+        ):
+            yield node.value.value
+    for name in UNITS:
+        for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "units":
+                for inner in ast.walk(node.value):
+                    if isinstance(inner, ast.Dict):
+                        yield from (value.value for value in inner.values if _is_text(value))
 
 
 def entry(message: str, plural: str | None) -> str:
