@@ -155,6 +155,7 @@ function draw() {
     pane.says.textContent = pane.told;
     pane.hit.setAttribute('aria-valuenow', patch + 1);
     pane.hit.setAttribute('aria-valuetext', pane.told);
+    pane.legend.hidden = !values;
     pane.low.textContent = signed ? `${own > high ? '≤ ' : ''}${number(-high)}` : '0';
     pane.high.textContent = values ? `${own > high ? '≥ ' : ''}${number(high)}` : '';
     pane.ramp.style.background = signed ? tables.signedRamp : tables.plainRamp;
@@ -273,6 +274,7 @@ function build(pane, box) {
     'aria-label': fill(state.words.picker, { name: pane.name }),
   })) pane.hit.setAttribute(name, value);
   const legend = make('div', 'legend', figure);
+  pane.legend = legend;
   pane.low = make('span', '', legend);
   pane.ramp = make('i', '', legend);
   pane.high = make('span', '', legend);
@@ -289,19 +291,19 @@ function build(pane, box) {
     pane.curve[curve.id] = curve.values;
     const row = make('div', 'curve', curves);
     const title = make('span', '', row);
+    const known = curve.values.filter((value) => value !== null);
+    const [least, most] = [Math.min(...known), Math.max(...known)];
+    make('small', '', row).textContent = fill(state.words.range, { least: number(least), most: number(most) });
     const drawing = svg('svg', row);
     drawing.setAttribute('viewBox', '0 0 1 1');
     drawing.setAttribute('preserveAspectRatio', 'none');
     drawing.setAttribute('aria-hidden', 'true');
-    const known = curve.values.filter((value) => value !== null);
-    const [least, most] = [Math.min(...known), Math.max(...known)];
     const points = curve.values.map((value, i) =>
       `${(i + 0.5) / curve.values.length} ${0.94 - 0.88 * (value === null ? 1 : (value - least) / (most - least || 1))}`);
     svg('path', drawing).setAttribute('d', `M${points.join('L')}`);
     const line = svg('line', drawing);
     line.setAttribute('y1', 0);
     line.setAttribute('y2', 1);
-    make('small', '', row).textContent = fill(state.words.range, { least: number(least), most: number(most) });
     return { ...curve, title, line };
   });
   for (const note of pane.notes) make('p', '', figure).textContent = note;
