@@ -1,0 +1,81 @@
+"""What hosts read of the project: the settings of a Space, the recipe of a container."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from huggingface_hub import RepoCard
+from packaging.specifiers import SpecifierSet
+
+from mambaout.models.weights import declared_weights
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# huggingface.co/docs/hub/spaces-config-reference, August 2026.
+KEYS = {
+    "title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version", "app_file",
+    "suggested_hardware", "suggested_storage", "app_port", "base_path", "fullWidth", "header",
+    "short_description", "models", "datasets", "tags", "thumbnail", "pinned", "hf_oauth",
+    "disable_embedding", "startup_duration_timeout", "custom_headers", "preload_from_hub",
+    "license",
+}  # fmt: skip
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+@pytest.fixture(scope="module")
+def space():
+    """The settings as the Hub reads them."""
+    return RepoCard(README, ignore_metadata_errors=False).data.to_dict()
+
+
+def test_every_setting_is_one_that_spaces_know(space):
+    assert space.keys() <= KEYS
+    assert space["sdk"] == "gradio"
+    assert (ROOT / space["app_file"]).is_file()
+    assert {space["colorFrom"], space["colorTo"]} <= COLOURS
+    assert len(space["short_description"]) <= 60
+    assert re.fullmatch(r"\d+(m|h)", space["startup_duration_timeout"])
+
+
+def test_the_gradio_of_the_space_is_one_that_the_page_takes(space):
+    [bounds] = re.findall(r"^gradio(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert space["sdk_version"] in SpecifierSet(bounds)
+    assert metadata.version("gradio") in SpecifierSet(bounds)
+    [python] = re.findall(
+        r'^requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert f"{space['python_version']}.0" in SpecifierSet(python)
+
+
+def test_what_is_preloaded_is_what_the_models_ask_the_hub_for(space):
+    declared = {
+        (weights.hf_hub_id, weights.hf_hub_filename or "model.safetensors")
+        for weights in map(
+            declared_weights, ("mambaout_femto.in1k", "vim_tiny_patch16_224.hustvl_in1k")
+        )
+    }
+    preloaded = {tuple(line.split()[:2]) for line in space["preload_from_hub"]}
+    assert preloaded == declared
+    assert len(preloaded) <= 10
+
+
+def test_the_container_has_what_the_page_needs_and_runs_as_nobody_special():
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {
+        name
+        for line in re.findall(r"^COPY (.*) \S+$", recipe, re.MULTILINE)
+        for name in line.split()
+    }
+    kept = re.findall(
+        r"^!(.*)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert copied == {*kept}
+    assert all((ROOT / name).exists() for name in copied)
+    assert {"app", "app.py", "mambaout", "checkpoints", "requirements.txt"} <= copied
+    instructions = [line.split()[0] for line in recipe.splitlines() if re.match(r"[A-Z]+ ", line)]
+    assert instructions.index("USER") < instructions.index("CMD")
+    assert "HEALTHCHECK" in instructions
