@@ -144,7 +144,7 @@ def store():
     return UntrainedStore()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_store():
     """The class, for tests that load and forget."""
     return UntrainedStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import socket
 
 import httpx
 
@@ -18,7 +19,11 @@ def launched(store):
     """The address of a page over `store`."""
     demo = build_demo(store)
     arguments = launch_kwargs("127.0.0.1") | {"quiet": True, "ssr_mode": False}
-    _, address, _ = demo.launch(prevent_thread_lock=True, **arguments)
+    # A port of our own: gradio's search for one leaves a socket behind for each that is taken.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _, address, _ = demo.launch(prevent_thread_lock=True, server_port=port, **arguments)
     try:
         yield address.rstrip("/")
     finally:
