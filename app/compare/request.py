@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -17,10 +17,10 @@ from app.background import Progress, watched
 from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.language import tr
 from app.loading import loading
-from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.comparison import Said, ask
+from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing
@@ -43,7 +43,7 @@ def compare(
     A model that cannot be had leaves its reason in its side; the other one goes on.
     """
     titles = [store.card(name).title for name in names]
-    digest = picture_digest(picture)
+    digest = PictureFacts.of(picture)
     result = Comparison(names, mixing, method, digest, (Side(titles[0]), Side(titles[1])))
     models: list[LoadedModel | None] = [None, None]
     for index, name in enumerate(names):
@@ -237,7 +237,7 @@ def _with_trace(store: ModelStore, result: Comparison, index: int, model: Loaded
     return replace(side, trace=trace)
 
 
-def asked(result: Comparison, index: int) -> tuple[str, ...]:
+def asked(result: Comparison, index: int) -> tuple[Hashable, ...]:
     """What decides everything that one side's model says."""
     return result.names[index], result.picture, result.mixing
 

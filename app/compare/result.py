@@ -14,6 +14,7 @@ from PIL import Image
 from app.store import LoadedModel, Measured
 from mambaout.evaluation import Faithfulness, RandomisedControl
 from mambaout.evaluation.comparison import Said
+from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.explain import Explanation, ScanTrace
 from mambaout.models import Mixing, token_grid
 from mambaout.models.catalogue import ModelCard
@@ -98,7 +99,7 @@ class Comparison:
     names: tuple[str, str]
     mixing: Mixing
     method: str  # of the heat maps
-    picture: str  # its digest
+    picture: PictureFacts
     sides: tuple[Side, Side]
     chosen_key: str | None = None  # the class that was asked to be explained, by its key ...
     chosen_label: str = ""  # ... and as the row says that was selected

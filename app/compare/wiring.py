@@ -27,29 +27,29 @@ from app.places import Control, Picture, Show, Values, keep, placed, show_image
 from app.safe_image import notes_of
 from app.store import ModelStore
 
-_VIEW = ("scale", "layer", "path", "quantity", "opacity", "show")
+VIEW = ("scale", "layer", "path", "quantity", "opacity", "show")
 
 
 def asking(page: Page, places: Components) -> None:
     """Everything that asks a model."""
     store, controls = page.store, page.controls
-    view = [places[name] for name in _VIEW]
+    view = [places[name] for name in VIEW]
     outputs = [places[name] for name in PLACES]
 
     def ask(
         picture: Any, left: str, right: str, mixing: Any, method: str, *chosen: Any
     ) -> Iterator[Values]:
         notes = notes_of(picture) if picture is not None else ()
-        yield from ask_both(store, picture, (left, right), mixing, method, _view(*chosen), notes)
+        yield from ask_both(store, picture, (left, right), mixing, method, view_of(*chosen), notes)
 
     def explain(method: str, shown: Any, *chosen: Any) -> Iterator[Values]:
-        yield from explain_by(store, shown, method, _view(*chosen))
+        yield from explain_by(store, shown, method, view_of(*chosen))
 
     def against(rival: str, shown: Any, *chosen: Any) -> Iterator[Values]:
-        yield from explain_rival(store, shown, rival, _view(*chosen))
+        yield from explain_rival(store, shown, rival, view_of(*chosen))
 
     def test(shown: Any, *chosen: Any) -> Iterator[Values]:
-        yield from check(store, shown, _view(*chosen))
+        yield from check(store, shown, view_of(*chosen))
 
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
     page.asked(
@@ -92,13 +92,13 @@ def redrawing(places: Components) -> None:
     """What only changes how a result is drawn, and asks no model."""
 
     def both(shown: Any, *chosen: Any) -> Iterator[Values]:
-        view = _view(*chosen)
+        view = view_of(*chosen)
         yield heat_maps(shown, view) | scan_again(shown, view) if shown is not None else {}
 
     def scan(shown: Any, *chosen: Any) -> Iterator[Values]:
-        yield scan_again(shown, _view(*chosen)) if shown is not None else {}
+        yield scan_again(shown, view_of(*chosen)) if shown is not None else {}
 
-    inputs = [places["result"], *(places[name] for name in _VIEW)]
+    inputs = [places["result"], *(places[name] for name in VIEW)]
     outputs = [places[name] for name in PLACES]
     for listen, handler in (
         (places["scale"].input, both),
@@ -129,7 +129,7 @@ def redrawing(places: Components) -> None:
     )
 
 
-def _view(scale: str, layer: float, path: str, quantity: str, opacity: float, show: str) -> View:
+def view_of(scale: str, layer: float, path: str, quantity: str, opacity: float, show: str) -> View:
     return View(scale == "shared", int(layer), path, quantity, opacity / 100, show == "swipe")
 
 
@@ -137,7 +137,7 @@ def _explain_depth(
     store: ModelStore, index: int, shown: Any, number: float, *chosen: Any
 ) -> Iterator[Values]:
     """The handler of one side's layer slider."""
-    yield from explain_depth(store, shown, index, int(number), _view(*chosen))
+    yield from explain_depth(store, shown, index, int(number), view_of(*chosen))
 
 
 def _row_explained(
@@ -146,7 +146,7 @@ def _row_explained(
     """The handler of a selected row of one side's answer."""
 
     def explain(shown: Any, label: str, *chosen: Any) -> Iterator[Values]:
-        yield from explain_row(store, shown, index, label, _view(*chosen))
+        yield from explain_row(store, shown, index, label, view_of(*chosen))
 
     in_place = placed(places, explain, _SHOWS)
 

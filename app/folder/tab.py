@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from app import markup
 from app.events import PRIVATE, spoken
@@ -20,6 +17,7 @@ from app.folder.markup import rows, summary
 from app.folder.request import Answered, ask_folder
 from app.language import label, tr
 from app.page import Components, Page, Tab, Updates
+from app.report.download import written
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.report import as_csv, as_dict
 from mambaout.pictures import open_picture
@@ -141,18 +139,11 @@ def _downloads(places: Components, answered: Answered | None) -> Updates:
         "json": json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False) + "\n",
     }
     return {
-        places[kind]: gr.DownloadButton(value=str(_written(content, kind)), visible=True)
+        places[kind]: gr.DownloadButton(
+            value=str(written(content.encode(), f"mambaout-folder.{kind}")), visible=True
+        )
         for kind, content in files.items()
     }
-
-
-def _written(content: str, kind: str) -> Path:
-    """A file beside the uploads, whose folder nobody else can open and which ends with the page."""
-    folder = Path(get_upload_folder()) / hashlib.sha256(content.encode()).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"mambaout-folder.{kind}"
-    path.write_text(content, encoding="utf-8")
-    return path
 
 
 TAB = Tab("folder", text.TAB, build)

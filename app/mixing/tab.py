@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from app.mixing import layout, text, wiring
+from app.mixing.reported import report_of
 from app.page import Page, Tab
+from app.report.download import report_button
 
 
 def build(page: Page) -> None:
     """Its components, and what happens on them."""
-    wiring.asking(page, layout.results())
+    places = layout.results()
+    wiring.asking(page, places)
+    report_button(TAB.id, report_of, [places["result"]])
 
 
 TAB = Tab("mixing", text.TAB, build)
