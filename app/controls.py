@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -11,9 +11,11 @@ from app import markup, text
 from app.events import PRIVATE
 from app.examples import examples
 from app.language import label, tr
+from app.link import Option, one_of
 from app.page import Components, Page
 from app.safe_image import SafeImage
 from app.store import ModelStore
+from mambaout.models import Mixing
 
 
 def controls(store: ModelStore) -> Components:
@@ -58,6 +60,11 @@ def controls(store: ModelStore) -> Components:
                     label("Compare"), variant="primary", elem_id="run", scale=3
                 )
                 parts["stop"] = gr.Button(label("Stop"), elem_id="stop", scale=1, min_width=80)
+            parts["copy"] = gr.Button(label("Copy link"), size="sm", elem_id="copy-link")
+            parts["link_status"] = gr.HTML(
+                html_template='<div role="status">${value}</div>', visible=False,
+                label=label("Copy link"), elem_id="link-status",
+            )  # fmt: skip
     return parts
 
 
@@ -71,7 +78,7 @@ def _picker(store: ModelStore, index: int) -> gr.Dropdown:
     )
 
 
-def triggers(demo: gr.Blocks, parts: Components) -> list[Callable[..., Any]]:
+def triggers(parts: Components) -> list[Callable[..., Any]]:
     """Gradio's listeners to whatever asks for an answer: a button, a new picture, a mixing."""
     # Not the picture's input event: that of a removed picture still brings the picture along.
     result = [parts["run"].click, parts["picture"].upload, parts["mixing"].input]
@@ -79,9 +86,18 @@ def triggers(demo: gr.Blocks, parts: Components) -> list[Callable[..., Any]]:
         chosen = parts["examples"].select(
             _example, outputs=parts["picture"], queue=False, **PRIVATE
         )
-        # The first picture is there when the page opens: so are the answers to it.
-        result += [chosen.then, demo.load]
+        result.append(chosen.then)
     return result
+
+
+def linked(page: Page) -> None:
+    """What a link says about the controls."""
+    names = [card.name for card in page.store.cards()]
+    page.options |= {
+        "l": Option(page.controls["left"], one_of(names)),
+        "r": Option(page.controls["right"], one_of(names)),
+        "mix": Option(page.controls["mixing"], one_of(get_args(Mixing))),
+    }
 
 
 def bind(page: Page) -> None:

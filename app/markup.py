@@ -61,7 +61,10 @@ def thumbnails(examples: Sequence[Example]) -> str:
 THUMBNAILS_SCRIPT = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-index]');
-  if (button) trigger('select', { index: Number(button.dataset.index) });
+  if (!button) return;
+  const index = Number(button.dataset.index);
+  if (window.mambaoutLink) window.mambaoutLink.example = index;
+  trigger('select', { index });
 });
 """
 

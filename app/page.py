@@ -57,6 +57,8 @@ class Page:
         tab: the gradio tab that is being built, and its id.
         tabs: all of them; who updates what is selected brings one to the front.
         triggers: gradio's listeners to whatever asks the tab in front for an answer.
+        panels: all tabs with their ids, in order.
+        options: what a link can hold, by its name there; see `app.link.Option`.
         heavy: the events that ask a model, which "Stop" ends.
         status: the status line of each tab that has one.
     """
@@ -68,6 +70,8 @@ class Page:
     triggers: list[Callable[..., Any]]
     tab: tuple[str, gr.Tab] | None = None
     tabs: gr.Tabs | None = None
+    panels: list[tuple[str, gr.Tab]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
     heavy: list[Any] = field(default_factory=list)
     status: list[gr.HTML] = field(default_factory=list)
     _asked: list[_Asked] = field(default_factory=list)
@@ -78,16 +82,22 @@ class Page:
         """Have `handler` answer whenever the visitor asks while the tab being built is in front.
 
         That is when a picture or a mixing is chosen, when the button is pressed, and when the tab
-        comes to the front. `handler` is a generator of updates, called with the values of `inputs`;
-        a `MambaOutError` that it raises is shown as its sentence.
+        comes to the front, as it does when the page opens. `handler` is a generator of updates,
+        called with the values of `inputs`; a `MambaOutError` that it raises is shown as its
+        sentence.
         """
         if self.tab is None:
             raise ValueError("no tab is being built")
         own, tab = self.tab
         self._asked.append(_Asked(own, handler, tuple(inputs), tuple(outputs), status))
         turned = gr.State(False)
+        # Filled in by the browser: the page has been opened, and its link read.
+        ready = gr.Checkbox(visible=False, label="ready")
 
-        def turn(active: str) -> tuple[str, bool]:
+        def turn(active: str, ready: bool) -> tuple[str, bool]:
+            # The first tab is also selected when the page opens, whatever its link will select.
+            if not ready and own == self.panels[0][0]:
+                return active, False
             return own, active != own
 
         def came_to_front(newly: bool, *values: Any) -> Iterator[Updates]:
@@ -96,8 +106,10 @@ class Page:
             if newly:
                 yield from handler(*values)
 
-        # A tab is also selected when the page opens with it in front.
-        selected = tab.select(turn, self.active, [self.active, turned], queue=False, **PRIVATE)
+        selected = tab.select(
+            turn, [self.active, ready], [self.active, turned], queue=False,
+            js="(active, _ready) => [active, Boolean(window.mambaoutLink)]", **PRIVATE,
+        )  # fmt: skip
         self.asks_model(selected.then, came_to_front, [turned, *inputs], outputs, status)
 
     def bind_asked(self) -> None:

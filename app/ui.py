@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from app import controls, markup, models_tab, text
+from app import controls, link, markup, models_tab, text
 from app.api.endpoints import public_interface
 from app.compare import tab as compare_tab
 from app.events import PRIVATE
@@ -53,7 +53,8 @@ def build_demo(store: ModelStore) -> gr.Blocks:
         active = gr.State(TABS[0].id)
         with gr.Row(elem_classes="mo-page"):
             parts = controls.controls(store)
-            page = Page(demo, store, parts, active, controls.triggers(demo, parts))
+            page = Page(demo, store, parts, active, controls.triggers(parts))
+            controls.linked(page)
             with (
                 gr.Column(scale=1, min_width=320, elem_classes="mo-results"),
                 gr.Tabs(overflow_behavior="wrap") as page.tabs,
@@ -62,7 +63,9 @@ def build_demo(store: ModelStore) -> gr.Blocks:
                     classes = ["mo-alone"] if tab.alone else []
                     with gr.Tab(label(tab.title), id=tab.id, elem_classes=classes) as panel:
                         page.tab = (tab.id, panel)
+                        page.panels.append(page.tab)
                         tab.build(page)
+        link.bind(page)
         controls.bind(page)
         demo.load(markup.head, outputs=head, show_progress="hidden", **PRIVATE)
         public_interface(store)

@@ -17,6 +17,7 @@ def build(page: Page) -> None:
     places = layout.results()
     wiring.asking(page, places)
     wiring.redrawing(places)
+    wiring.linked(page, places)
     view = [places[name] for name in wiring.VIEW]
     report_button(TAB.id, _report, [places["result"], *view])
 

@@ -22,6 +22,7 @@ from app.compare.handlers import (
     scan_again,
 )
 from app.events import PRIVATE, spoken
+from app.link import Option, one_of, whole
 from app.page import Components, Page, Updates
 from app.places import Control, Picture, Show, Values, keep, placed, show_image
 from app.safe_image import notes_of
@@ -86,6 +87,23 @@ def asking(page: Page, places: Components) -> None:
     ]
     for listen, handler, inputs in others:
         page.asks_model(listen, handler, inputs, outputs, places["status"])
+
+
+def linked(page: Page, places: Components) -> None:
+    """What a link says about the tab."""
+    page.options |= {
+        "method": Option(places["method"], one_of(text.METHOD_TITLES)),
+        "scale": Option(places["scale"], one_of(("shared", "own"))),
+        "show": Option(places["show"], one_of(("beside", "swipe"))),
+        "opacity": Option(places["opacity"], whole(10, 100)),
+        "quantity": Option(places["quantity"], one_of(text.QUANTITIES)),
+        "layer": Option(
+            places["layer"], whole(1, 200), lambda n: gr.Slider(value=n, maximum=max(n, 8))
+        ),
+        "path": Option(
+            places["path"], one_of(text.PATHS), lambda path: gr.Radio(choices=[path], value=path)
+        ),
+    }
 
 
 def redrawing(places: Components) -> None:

@@ -12,6 +12,7 @@ def build(page: Page) -> None:
     """Its components, and what happens on them."""
     places = layout.results()
     wiring.asking(page, places)
+    wiring.linked(page, places)
     report_button(TAB.id, report_of, [places["result"]])
 
 

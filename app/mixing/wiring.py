@@ -9,6 +9,7 @@ import gradio as gr
 
 from app import markup, text
 from app.language import tr
+from app.link import Option, one_of, some_of
 from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
 from app.page import Components, Page, Updates
 from app.places import Control, Show, Values, keep, placed, show_image
@@ -49,6 +50,17 @@ def asking(page: Page, places: Components) -> None:
             page.asks_model(
                 listen, _picked(places, store, side), [places["result"]], outputs, status
             )
+
+
+def linked(page: Page, places: Components) -> None:
+    """What a link says about the tab."""
+    page.options["which"] = Option(places["which"], one_of(("both", *markup.SIDES)))
+    for side in markup.SIDES:
+        page.options[f"paths{side[0]}"] = Option(
+            places[f"{side}_paths_choice"],
+            some_of(text.PATHS),
+            lambda paths: gr.CheckboxGroup(choices=paths, value=paths),
+        )
 
 
 def _paths(store: ModelStore, side: str) -> Callable[..., Iterator[Values]]:

@@ -17,15 +17,14 @@ from mambaout.evaluation.comparison_report import Report, write_report
 FILE_NAME = "mambaout-report.zip"
 NOTHING_YET = noted("There is nothing to report yet: choose a picture first.")
 
-# The file exists when the button was pressed, and a download begins at a link: the hidden button is
-# one, and is pressed as soon as it points to the file.
-_FETCH = """() => {
-  const fetch = (tries) => {
-    const link = document.querySelector('#%s a[href], a#%s[href]');
-    if (link) link.click();
-    else if (tries) setTimeout(() => fetch(tries - 1), 50);
-  };
-  setTimeout(() => fetch(100), 50);
+# The file exists once the button was pressed, and a browser fetches it from a link.
+_FETCH = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  document.body.append(link);
+  link.click();
+  link.remove();
 }"""
 
 
@@ -38,9 +37,8 @@ def report_button(name: str, report: Callable[..., Report | None], inputs: Seque
         inputs: components.
     """
     button = gr.Button(label("Download report"), size="sm", elem_id=f"{name}-report")
-    file_id = f"{name}-report-file"
     file = gr.DownloadButton(
-        label("Download report"), elem_id=file_id, elem_classes="mo-unseen", size="sm"
+        label("Download report"), elem_id=f"{name}-report-file", elem_classes="mo-unseen"
     )
 
     def make(*values: Any) -> Iterator[gr.DownloadButton]:
@@ -50,7 +48,7 @@ def report_button(name: str, report: Callable[..., Report | None], inputs: Seque
         yield gr.DownloadButton(value=str(written(write_report(found), FILE_NAME)))
 
     button.click(spoken(make), [*inputs], file, show_progress="hidden", **PRIVATE).success(
-        None, js=_FETCH % (file_id, file_id), queue=False, **PRIVATE
+        None, file, js=_FETCH, queue=False, **PRIVATE
     )
 
 

@@ -116,7 +116,15 @@ class Visit:
     """One visitor's page, and everything that must not happen on it."""
 
     def __init__(
-        self, browser, address, width=1280, scheme="light", motion="reduce", locale="en-US"
+        self,
+        browser,
+        address,
+        width=1280,
+        scheme="light",
+        motion="reduce",
+        locale="en-US",
+        query="",
+        wait=True,
     ):
         self.context = browser.new_context(
             viewport={"width": width, "height": 900},
@@ -130,10 +138,11 @@ class Visit:
         self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._note)
-        self.page.goto(address)
+        self.page.goto(f"{address}?{query}")
         self.page.evaluate(COUNT_DONE)
         self.done = 0
-        self.wait_until_done()
+        if wait:
+            self.wait_until_done()
 
     def _note(self, request):
         if not re.match(r"(data:|blob:|http://127\.0\.0\.1:)", request.url):

@@ -1,0 +1,41 @@
+// Options in the address: LINK is what app/link.py fills in. One object, made when the page is open.
+(() => {
+  const { keys, defaults, tabs, space } = LINK;
+  const asked = new URLSearchParams(location.search);
+  const known = asked.get('v') === '1';
+  const example = known ? Number(asked.get('ex') ?? 'none') : NaN;
+  const examples = document.querySelectorAll('#examples button[data-index]').length;
+  const link = {
+    tab: known && tabs.includes(asked.get('tab')) ? asked.get('tab') : tabs[0],
+    example: Number.isInteger(example) && example >= 0 && example < examples ? example : 0,
+    query(values) {
+      const query = new URLSearchParams();
+      const language = new URLSearchParams(location.search).get('lang');
+      if (language) query.set('lang', language);
+      query.set('v', '1');
+      keys.forEach((key, i) => {
+        const value = Array.isArray(values[i]) ? values[i].join(',') : String(values[i] ?? '');
+        if (value !== '' && value !== defaults[i]) query.set(key, value);
+      });
+      if (link.example) query.set('ex', String(link.example));
+      if (link.tab !== tabs[0]) query.set('tab', link.tab);
+      return query.toString();
+    },
+    write(values) {
+      history.replaceState(history.state, '', `${location.pathname}?${link.query(values)}`);
+    },
+    async copy(values) {
+      const base = space
+        ? `https://huggingface.co/spaces/${space}`
+        : location.origin + location.pathname;
+      const address = `${base}?${link.query(values)}`;
+      try {
+        await navigator.clipboard.writeText(address);
+        return ['', ...values];
+      } catch {
+        return [address, ...values];
+      }
+    },
+  };
+  window.mambaoutLink = link;
+})();
