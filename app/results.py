@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -12,6 +13,17 @@ import numpy as np
 from PIL import Image
 
 T = TypeVar("T")
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """SHA-256 of a decoded picture's size, mode and pixels, in hexadecimal.
+
+    Two files that decode to the same pixels have the same digest, whatever their names and
+    metadata.
+    """
+    digest = hashlib.sha256(f"{picture.mode} {picture.width} {picture.height} ".encode())
+    digest.update(picture.tobytes())
+    return digest.hexdigest()
 
 
 def size_of(value: Any) -> int:
