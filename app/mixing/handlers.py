@@ -20,7 +20,7 @@ from app.render import Scale, overlay
 from app.store import ModelStore
 from mambaout.evaluation import caveats
 from mambaout.explain import Explanation
-from mambaout.models.bundled import trained_mixing
+from mambaout.models.bundled import causal_twin, trained_mixing
 
 # Of each side, in the order they stand on the page.
 PARTS = (
@@ -171,12 +171,15 @@ def _trained(subject: Subject) -> Values:
     """The model that was trained causally, apart from what the switch does."""
     values: Values = {"accuracies": markup.accuracies(subject)}
     there = "trained" in subject.variants or "trained" in subject.why_not
+    if not there and causal_twin(subject.name):  # it answers last
+        words = tr(text.TRAINED_HELP)
+        return values | {"trained_heading": markup.group(tr(text.TRAINED), words)}
     if not there:
         own = trained_mixing(subject.name) == "causal"
         words = text.IS_TWIN if own else text.NO_TWIN
         return values | {"trained_heading": markup.group(tr(text.TRAINED), tr(words))}
     return values | {
-        "trained_heading": markup.group(text.TRAINED, text.TRAINED_HELP),
+        "trained_heading": markup.group(tr(text.TRAINED), tr(text.TRAINED_HELP)),
         "trained_box": True,
         "trainedchange_says": _change_head(subject, "trained"),
         "trainedtable": markup.table(subject, "trained"),
