@@ -13,9 +13,11 @@ from torch import nn
 
 from mambaout.evaluation.cost import cost
 from mambaout.evaluation.interval import wilson_interval
+from mambaout.evaluation.probe import probe_digest, probe_logits, probe_pictures
 from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.training.calibration import calibrate, logits_of
 from mambaout.training.config import Recipe
-from mambaout.training.data import Dataset
+from mambaout.training.data import Dataset, Split
 from mambaout.training.loop import Result, Score, evaluate
 
 
@@ -29,8 +31,12 @@ def card(
     file: dict[str, Any],
     device: torch.device,
     start: dict[str, Any] | None = None,
+    others: Split | None = None,
 ) -> dict[str, Any]:
-    """The card of ``result``, ready for JSON; ``score`` and ``file`` are those of the export."""
+    """The card of ``result``, ready for JSON; ``score`` and ``file`` are those of the export.
+
+    ``others`` are pictures of none of its classes.
+    """
     model = result.model
     pictures = timm.data.resolve_model_data_config(model)
     counted = cost(model, (3, recipe.final_size, recipe.final_size))
@@ -64,7 +70,28 @@ def card(
         "hardware": hardware(device),
         "software": f"torch {torch.__version__}, timm {timm.__version__}",
         "seconds": round(result.seconds, 1),
+        **behaviour(model, recipe, data, others, device),
         "classes": [choice._asdict() for choice in data.classes],
+    }
+
+
+def behaviour(
+    model: nn.Module, recipe: Recipe, data: Dataset, others: Split | None, device: torch.device
+) -> dict[str, Any]:
+    """What ``model`` says of pictures that are not its own: drawn ones, and of other classes."""
+    size, pictures = recipe.final_size, timm.data.resolve_model_data_config(model)
+    logits = probe_logits(model.eval(), size, pictures["mean"], pictures["std"])
+    novelty = None
+    if others is not None:
+        inside, outside = (logits_of(model, s.to(device), size) for s in (data.val, others))
+        novelty = calibrate(inside, data.val.labels.cpu(), outside)
+    return {
+        "novelty": novelty,
+        "probe": {
+            "pictures": f"mambaout.evaluation.probe.probe_pictures({size})",
+            "sha256": probe_digest(probe_pictures(size)),
+            "logits": [[round(value, 5) for value in row] for row in logits.tolist()],
+        },
     }
 
 

@@ -40,6 +40,7 @@ def markdown(card: dict[str, Any]) -> str:
             f"**File:** `{card['file']}`, {card['dtype']}, {card['bytes']:,} bytes, "
             f"SHA-256 `{card['sha256']}`."
         ),
+        *_novelty(card),
         "## Recipe",
         *_commands(card),
         (
@@ -65,6 +66,25 @@ def _accuracy(card: dict[str, Any]) -> list[tuple[str, ...]]:
             name = f"{key[:3]}-{key[3:]}{suffix}"
             rows.append((name, f"{source[f'val_{key}']:.2%}", f"{low:.1%} to {high:.1%}"))
     return rows
+
+
+def _novelty(card: dict[str, Any]) -> list[str]:
+    """How well the model knows what it does not know; empty where that was not measured."""
+    measured = card.get("novelty")
+    if measured is None:
+        return []
+    return [
+        (
+            f"**Pictures of other things:** it answers with one of its classes whatever it sees. "
+            f"An answer whose largest probability, at temperature {measured['temperature']:.2f}, "
+            f"is below {measured['threshold']:.3f} is called unsure: so are "
+            f"{measured['unsure_inside']:.1%} of {measured['inside_count']:,} validation pictures "
+            f"of its classes, and {measured['unsure_outside']:.1%} of "
+            f"{measured['outside_count']:,} of other classes of the same data set. The area under "
+            f"the ROC curve of that probability is {measured['auroc']:.3f} (0.5 is chance, 1 is "
+            f"perfect). Temperature and threshold were chosen on other validation pictures."
+        )
+    ]
 
 
 def _commands(card: dict[str, Any]) -> list[str]:

@@ -111,6 +111,30 @@ def load_dataset(
     )
 
 
+def load_others(
+    folder: Path,
+    classes: Sequence[ImageClass],
+    side: int,
+    cache: Path,
+    report: Callable[[str], None],
+) -> Split | None:
+    """Validation pictures of the classes in ``folder`` that are not among ``classes``.
+
+    Their labels are -1. None where there are none. They are ``side`` pixels high and wide, and
+    kept in ``cache``.
+    """
+    known = {wnid for wnid, _ in classes}
+    pictures = sorted(
+        (p for p in split_pictures(folder, "val") if p.label not in known),
+        key=lambda p: p.fingerprint,
+    )
+    if not pictures:
+        return None
+    digest = _digest(pictures, dict.fromkeys((p.label for p in pictures), -1), side)
+    images = _decoded(pictures, side, cache / f"others-{side}px-{digest[:16]}.npy", report)
+    return Split(images, torch.full((len(pictures),), -1))
+
+
 def _digest(pictures: Sequence[Picture], index: dict[str, int], size: int) -> str:
     lines = "\n".join(f"{p.fingerprint} {index[p.label]}" for p in pictures)
     return hashlib.sha256(f"{size}\n{lines}".encode()).hexdigest()
