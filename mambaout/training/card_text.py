@@ -7,7 +7,7 @@ from typing import Any
 
 from mambaout.training.config import Recipe
 
-_SEEN = " That there is a second run was decided when the accuracy of the first one was known."
+_SEEN = " That there is a second run was decided when the accuracy of a first one was known."
 
 
 def markdown(card: dict[str, Any]) -> str:

@@ -144,3 +144,15 @@ def test_the_plot_has_every_number_in_its_place_and_in_words(pair):
         assert x == pytest.approx(ticks["0"] + scale * share, abs=0.2)
     assert max(x for _, x in circles) < 700
     assert "prefers-color-scheme: dark" in drawing.find(f"{SVG}style").text
+
+
+def test_the_tables_and_the_plot_in_the_documents_are_those_of_the_cards(tmp_path):
+    renew = "renew it: python -m mambaout.training study --cards checkpoints --out FOLDER"
+    root = CHECKPOINTS.parent
+    assert main(["study", f"--out={tmp_path}", "--cards", str(CHECKPOINTS)]) == 0
+    table = (tmp_path / "study.md").read_text("utf-8")
+    for page in ("README.md", "docs/study.md"):
+        assert table in (root / page).read_text("utf-8"), renew
+    assert (root / "docs/study.svg").read_text("utf-8") == (tmp_path / "study.svg").read_text(
+        "utf-8"
+    ), renew
