@@ -69,7 +69,7 @@ def right(store, picture):
 
 @pytest.mark.parametrize(
     ("stage", "error"),
-    [*zip(["_probabilities", "grad_cam", "scan_trace", "load"], SHORTAGES, strict=True)],
+    [*zip(["timed", "grad_cam", "scan_trace", "load"], SHORTAGES, strict=True)],
     ids=["forward", "heat", "trace", "load"],
 )
 def test_a_request_that_ran_out_is_answered_at_the_second_try(
@@ -88,7 +88,7 @@ def test_a_request_that_ran_out_is_answered_at_the_second_try(
     assert lines[-1].endswith(text.TRIED_AGAIN)
 
 
-@pytest.mark.parametrize("stage", ["_probabilities", "grad_cam", "scan_trace"])
+@pytest.mark.parametrize("stage", ["timed", "grad_cam", "scan_trace"])
 def test_the_request_after_one_that_failed_twice_is_right(
     stage, new_store, ask, right, monkeypatch
 ):
