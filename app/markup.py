@@ -144,6 +144,8 @@ def card_head(side: Side, index: int) -> str:
         badge = chip(tr("selective scan") if facts.card.has_scan else tr("no scan"))
         mixer = f'<p class="mo-mixer">{escaped(tr(facts.card.mixer))}</p>'
     reason = note(text.sentence(side.error), "reason")
+    if side.answer is not None and side.answer.hint is not None:
+        reason += note(text.unsure(side.answer.hint), "caution")
     return (
         f'<div class="mo-who"><h2><span class="mo-dot mo-{SIDES[index]}" aria-hidden="true"></span>'
         f"{escaped(side.title)}</h2>{badge}</div>{mixer}{reason}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 import torch
@@ -44,6 +44,12 @@ _RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every wa
 _moved: ContextVar[bool] = ContextVar("moved to the CPU", default=False)
 
 
+def weights_card(name: str) -> dict[str, Any] | None:
+    """What is known of the bundled weights of a registered name; None where there are none."""
+    file = declared_weights(name).file
+    return bundled_card(file) if file else None
+
+
 @dataclass(frozen=True)
 class Measured:
     """How often a model is right in either mixing, on the same validation pictures."""
@@ -55,8 +61,7 @@ class Measured:
     @classmethod
     def of(cls, name: str) -> Measured | None:
         """From the card of bundled weights; None where nothing was measured."""
-        file = declared_weights(name).file
-        card = bundled_card(file) if file else None
+        card = weights_card(name)
         if card is None or "other_mixing" not in card:
             return None
         other = card["other_mixing"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.language import noted, tr
 from app.numbers import count, duration, megabytes, number, percent
+from mambaout.evaluation.novelty import Hint
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models.catalogue import ModelCard
 
@@ -182,6 +183,16 @@ def explaining(name: str, progress: tuple[int, int | None] | None = None) -> str
 
 def done(seconds: float) -> str:
     return tr("Done in {time}.", time=duration(seconds))
+
+
+def unsure(hint: Hint) -> str:
+    """What an answer that is not sure of itself may mean, as measured."""
+    return tr(
+        "Perhaps none of its classes: on pictures of its own classes {inside} of the answers are "
+        "as unsure as this one, on pictures of other things {outside}.",
+        inside=percent(hint.unsure_inside),
+        outside=percent(hint.unsure_outside),
+    )
 
 
 def knows(card: ModelCard) -> str:

@@ -17,10 +17,11 @@ from app.background import Progress, watched
 from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.language import tr
 from app.loading import loading
-from app.store import LoadedModel, ModelStore
+from app.store import LoadedModel, ModelStore, weights_card
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.comparison import Said, ask
 from mambaout.evaluation.comparison_report import PictureFacts
+from mambaout.evaluation.novelty import novelty_hint
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing
@@ -153,7 +154,18 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
         facts=Facts.of(model),
         seen=model.framing.seen(picture, DISPLAY_SIDE),
         image=image.numpy(force=True),
-        answer=Answer(said.vocabulary, said.probabilities, bidirectional, no_causal_form, seconds),
+        answer=Answer(
+            said.vocabulary,
+            said.probabilities,
+            bidirectional,
+            no_causal_form,
+            seconds,
+            novelty_hint(
+                said.probabilities,
+                weights_card(model.name),
+                "bidirectional" if no_causal_form else mixing,
+            ),
+        ),
     )
 
 

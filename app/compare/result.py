@@ -15,6 +15,7 @@ from app.store import LoadedModel, Measured
 from mambaout.evaluation import Faithfulness, RandomisedControl
 from mambaout.evaluation.comparison import Said
 from mambaout.evaluation.comparison_report import PictureFacts
+from mambaout.evaluation.novelty import Hint
 from mambaout.explain import Explanation, ScanTrace
 from mambaout.models import Mixing, token_grid
 from mambaout.models.catalogue import ModelCard
@@ -61,6 +62,7 @@ class Answer(Said):
     bidirectional: np.ndarray | None  # of the same weights, where mixing was switched; else None
     no_causal_form: str | None  # why mixing was not switched though asked for
     seconds: float  # one forward pass
+    hint: Hint | None = None  # where the answer is as unsure as those on other things often are
 
 
 @dataclass(frozen=True, eq=False)

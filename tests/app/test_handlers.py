@@ -26,13 +26,14 @@ from app.compare.handlers import (
     scan_maps,
 )
 from app.compare.request import compare
-from app.markup import causal_caution
+from app.markup import card_head, causal_caution
 from app.numbers import number
 from app.places import Control, Picture
 from app.render import per_area
-from app.store import DEFAULT_PAIR
+from app.store import DEFAULT_PAIR, weights_card
 from app.warm_up import warm_up
 from mambaout.errors import ExplanationError, WeightsUnavailable
+from mambaout.evaluation.novelty import Hint, novelty_hint
 from mambaout.models.weights import WeightsStatus
 
 SWAPPED = DEFAULT_PAIR[::-1]
@@ -426,3 +427,21 @@ def test_how_alike_the_maps_are_is_said(last, shown):
     assert re.search(r"rank correlation −?\d\.\d\d, and \d+ %", last["heat_legend"])
     lonely = shown.with_side(0, replace(shown.sides[0], heat=None, no_heat="It is blind."))
     assert "rank correlation" not in heat_maps(lonely, View())["heat_legend"]
+
+
+def test_an_answer_as_unsure_as_on_other_things_says_so(stages, shown):
+    hint = Hint(confidence=0.2, threshold=0.3, unsure_inside=0.1, unsure_outside=0.22)
+    left = shown.sides[0]
+    unsure = replace(left, answer=replace(left.answer, hint=hint))
+    sure = replace(left, answer=replace(left.answer, hint=None))
+    assert "10 % of the answers" in card_head(unsure, 0)
+    assert "on pictures of other things 22 %" in card_head(unsure, 0)
+    assert "Perhaps" not in card_head(sure, 0)
+
+
+def test_the_hint_is_what_the_card_of_the_weights_says(shown):
+    for side, name in zip(shown.sides, DEFAULT_PAIR, strict=True):
+        expected = novelty_hint(side.answer.probabilities, weights_card(name), "bidirectional")
+        assert side.answer.hint == expected
+    flat = np.full(24, 1 / 24)
+    assert novelty_hint(flat, weights_card(DEFAULT_PAIR[0]), "bidirectional") is not None
