@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -20,6 +21,7 @@ MAX_UPLOAD_BYTES: Final = 512 * 2**20  # one request may bring a folder of pictu
 
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _UPLOAD_ROUTE: Final = "/gradio_api/upload"
+_FILE_AT_AN_ADDRESS: Final = re.compile(r"/file=https?:", re.IGNORECASE)
 _MOST_DISCARDED_BYTES: Final = 16 * 2**20
 
 
@@ -62,7 +64,7 @@ def local_hosts(server_name: str | None) -> frozenset[str] | None:
 
 
 class RequestLimits:
-    """ASGI middleware: a ceiling for request bodies, known hosts, two headers.
+    """ASGI middleware: a ceiling for request bodies, known hosts, no addresses, two headers.
 
     Args:
         app: what answers the requests that pass.
@@ -97,6 +99,11 @@ class RequestLimits:
                 "with --host to let others in.",
                 status_code=421,  # Misdirected Request (RFC 9110)
             )
+            await refusal(scope, receive, send)
+            return
+        # gradio's route for files would fetch any public address for whoever asks, an open proxy
+        if _FILE_AT_AN_ADDRESS.search(scope["path"]):
+            refusal = PlainTextResponse("This page fetches nothing for others.", status_code=403)
             await refusal(scope, receive, send)
             return
         upload = scope["path"].rstrip("/").endswith(_UPLOAD_ROUTE)
