@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from starlette.middleware import Middleware
 
 from app import controls, link, markup, models_tab, text
 from app.api.endpoints import public_interface
+from app.api.tools import tools_offered
 from app.compare import tab as compare_tab
 from app.events import PRIVATE
 from app.folder import tab as folder_tab
@@ -84,8 +84,7 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
         "theme": theme(),
         "css_paths": [_HERE / "page.css", *sorted(_HERE.glob("*/*.css"))],
         "footer_links": ["api", "settings"],
-        # Every public endpoint is a tool too, where the package that speaks that protocol is there.
-        "mcp_server": find_spec("mcp") is not None,
+        "mcp_server": tools_offered(),
         "run_history": False,
         "max_file_size": "20mb",
         "state_session_capacity": _SESSIONS,

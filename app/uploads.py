@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio.blocks import Block
@@ -17,6 +19,8 @@ ONLY_UPLOADS = noted(
 NOT_ACCEPTED = noted("This picture was not accepted")
 
 ComponentT = TypeVar("ComponentT", bound=type[Block])
+# Whatever host it names: nobody is asked there.
+_OWN_FILE = re.compile(r"https?://[^?#]*?/gradio_api/file=([^?#]+)", re.IGNORECASE)
 
 
 def uploads_only(component: ComponentT) -> ComponentT:
@@ -29,12 +33,10 @@ def uploads_only(component: ComponentT) -> ComponentT:
     synchronous = component.move_resource_to_block_cache
 
     async def asynchronously(self: Block, path: str | Path | None) -> str | None:
-        _refuse_url(path)
-        return await asynchronous(self, path)
+        return await asynchronous(self, _without_asking_anyone(path))
 
     def synchronously(self: Block, path: str | Path | None) -> str | None:
-        _refuse_url(path)
-        return synchronous(self, path)
+        return synchronous(self, _without_asking_anyone(path))
 
     component.async_move_resource_to_block_cache = asynchronously  # type: ignore[method-assign, assignment]
     component.move_resource_to_block_cache = synchronously  # type: ignore[method-assign, assignment]
@@ -60,6 +62,12 @@ def refusal(sentence: str) -> gr.Error:
     return gr.Error(sentence, title=tr(NOT_ACCEPTED), print_exception=False)
 
 
-def _refuse_url(path: str | Path | None) -> None:
-    if str(path).lower().startswith(("http://", "https://")):
-        raise refusal(tr(ONLY_UPLOADS))
+def _without_asking_anyone(path: str | Path | None) -> str | Path | None:
+    """The path itself, or that of the upload which an address of this page's own stands for.
+
+    Tools of language models upload a file, and hand on the address that it can be read at.
+    """
+    if not str(path).lower().startswith(("http://", "https://")):
+        return path
+    own = _OWN_FILE.fullmatch(str(path))
+    return uploaded(unquote(own[1]) if own else None)

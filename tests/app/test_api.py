@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 
 import httpx
 import numpy as np
@@ -14,7 +12,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from pydantic import TypeAdapter
 
-from app import ui
 from app.api import schema
 from app.api.interface import NO_PICTURE, Interface
 from app.store import DEFAULT_PAIR
@@ -260,22 +257,3 @@ def test_a_bad_picture_has_its_sentence(caller, uploaded):
     assert event == "error"
     assert value["error"].endswith(".")
     assert caller.call("classify", uploaded, *CHOICES["classify"])[0] == "complete"
-
-
-# -- tools of language models ------------------------------------------------------------------
-
-
-def test_it_is_a_tool_server_where_the_package_is_there(monkeypatch):
-    monkeypatch.setattr(ui, "find_spec", lambda name: None)
-    assert ui.launch_kwargs()["mcp_server"] is False
-    monkeypatch.setattr(ui, "find_spec", lambda name: types.SimpleNamespace(name=name))
-    assert ui.launch_kwargs()["mcp_server"] is True
-
-
-def test_tools_have_names_parameters_and_descriptions(address, store):
-    """What gradio makes of the endpoints for a tool server, with the real package."""
-    pytest.importorskip("mcp", reason="the mcp package is not installed")
-    tools = httpx.get(f"{address}/gradio_api/mcp/schema", timeout=60).json()
-    assert {tool["name"].rpartition("_")[2] for tool in tools} >= {"classify", "compare"}
-    assert all(tool["description"] for tool in tools)
-    assert sys.modules["mcp"]
