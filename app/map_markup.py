@@ -10,7 +10,7 @@ from app import text
 from app.language import tr
 from app.markup import escaped
 from app.numbers import number
-from app.render import Scale
+from mambaout.pictures.overlay import Scale
 
 
 def instead(missing: str, reason: str, window: np.ndarray | None = None) -> str:

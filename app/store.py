@@ -22,7 +22,6 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torch import nn
 
-from app.framing import Framing
 from app.results import Results
 from mambaout.errors import MambaOutError, WeightsUnavailable
 from mambaout.evaluation.cost import Cost, cost
@@ -32,6 +31,7 @@ from mambaout.models.catalogue import ModelCard, offered, offered_card
 from mambaout.models.download import Progress
 from mambaout.models.vocabulary import Vocabulary, vocabulary_of
 from mambaout.models.weights import declared_weights, fetch_weights
+from mambaout.pictures.framing import Framing
 
 DevicePolicy = Literal["auto", "cpu", "cuda", "mps"]
 DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")

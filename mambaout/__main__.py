@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.asking import answer, patch_reads
+from mambaout.evaluation.comparison import Answered
 from mambaout.evaluation.comparison_report import PictureFacts, Report, as_json, write_report
 from mambaout.evaluation.files import atomically
 from mambaout.evaluation.models import LoadedModel, load_model
@@ -33,6 +34,8 @@ from mambaout.models import Mixing
 from mambaout.models.__main__ import main as models_command
 from mambaout.models.vocabulary import Vocabulary
 from mambaout.pictures import open_picture
+from mambaout.pictures.framing import Framing
+from mambaout.pictures.overlay import Scale, overlay, per_area
 
 MAMBAOUT, VIM = "mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet"
 _MIXINGS: tuple[Mixing, ...] = get_args(Mixing)
@@ -60,6 +63,10 @@ class _Asked:
 
     def input_of(self, picture: Image.Image) -> Tensor:
         return self.loaded.transform(picture).unsqueeze(0).to(self.device)
+
+    def seen(self, picture: Image.Image) -> Image.Image:
+        """The part of the picture that the model sees."""
+        return Framing.of(self.loaded.data_config).seen(picture)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -130,9 +137,10 @@ def _classify(options: argparse.Namespace, picture: Image.Image) -> None:
 
 
 def _compare(options: argparse.Namespace, picture: Image.Image) -> None:
+    models = {"left": _model(options, options.left), "right": _model(options, options.right)}
     answers = [
-        answer(_model(options, name), picture, options.mixing, side, options.method, scan=True)
-        for side, name in (("left", options.left), ("right", options.right))
+        answer(model, picture, options.mixing, side, options.method, scan=True)
+        for side, model in models.items()
     ]
     report = Report(
         picture=PictureFacts.of(picture),
@@ -142,7 +150,8 @@ def _compare(options: argparse.Namespace, picture: Image.Image) -> None:
         pairs=[("left", "right")],
     )
     if options.out is not None:
-        data = write_report(report)
+        seen = {side: model.seen(picture) for side, model in models.items()}
+        data = write_report(replace(report, maps=_overlays(answers, seen)))
         atomically(options.out, lambda partial: partial.write_bytes(data))
     if options.json:
         print(as_json(report))
@@ -153,6 +162,19 @@ def _compare(options: argparse.Namespace, picture: Image.Image) -> None:
             print(f"  {float(each.said.probabilities[i]):6.1%}  {each.said.vocabulary.labels[i]}")
     if options.out is not None:
         print(f"Everything is in {options.out}.")
+
+
+def _overlays(answers: Sequence[Answered], seen: dict[str, Image.Image]) -> dict[str, Image.Image]:
+    """The heat maps on one scale, drawn as the page draws them, by the names of their files."""
+    heats = {each.id: each.heat for each in answers if each.heat is not None}
+    if not heats:
+        return {}
+    signed = any(heat.signed for heat in heats.values())
+    scale = Scale.shared([heat.values for heat in heats.values()], signed=signed)
+    return {
+        f"overlay_{side}": overlay(seen[side], per_area(heat.values), scale)
+        for side, heat in heats.items()
+    }
 
 
 def _token_reads(options: argparse.Namespace, picture: Image.Image) -> None:

@@ -10,7 +10,12 @@ import pytest
 import timm
 from PIL import Image
 
+from app.compare.handlers import View
+from app.compare.reported import report_of
+from app.compare.request import compare
+from app.store import DEFAULT_PAIR, ModelStore
 from mambaout.__main__ import main
+from mambaout.evaluation.comparison_report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +45,18 @@ def test_compare_writes_a_report_that_is_the_same_for_the_same(picture, tmp_path
     assert data == (tmp_path / "other.zip").read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         report = json.loads(archive.read("report.json"))
+        maps = {name: archive.read(name) for name in archive.namelist() if name.endswith(".png")}
     assert {*report["answers"]} == {"left", "right"}
     assert report["answers"]["right"]["mixing"] == "causal"
+    assert maps == maps_on_the_page(Image.open(picture).convert("RGB"))
+
+
+def maps_on_the_page(picture):
+    """The heat maps of the report that the page makes of the same question, by file name."""
+    *_, (found, _) = compare(ModelStore("cpu"), picture, DEFAULT_PAIR, "causal")
+    assert all(side.heat.values.any() for side in found.sides)
+    with zipfile.ZipFile(io.BytesIO(write_report(report_of(found, View())))) as archive:
+        return {name: archive.read(name) for name in ("overlay_left.png", "overlay_right.png")}
 
 
 def test_token_reads_look_back_only_where_causal(picture, capsys):

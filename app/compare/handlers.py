@@ -26,11 +26,11 @@ from app.compare.trust import check_maps
 from app.compare.trust_markup import agreement_note, trust
 from app.language import tr
 from app.places import Control, Picture, Values
-from app.render import MAP_OPACITY, Scale, overlay, per_area
 from app.store import ModelStore
 from mambaout.explain import PathTrace, ScanTrace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.models import Mixing
+from mambaout.pictures.overlay import MAP_OPACITY, Scale, overlay, per_area
 
 PLACES = (
     "status", "result", "verdict", "caution",
@@ -227,7 +227,7 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     shared = None
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
-        shared = Scale.from_zero([per_area(heat.values) for heat in heats], signed=signed)
+        shared = Scale.shared([heat.values for heat in heats], signed=signed)
         unit = f"{tr(heats[0].unit)}, {tr(text.SHARED_UNIT)}"
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
         values["heat_legend"] = map_markup.caption(

@@ -8,7 +8,7 @@ from app import markup, text
 from app.compare import trust_text
 from app.language import label
 from app.page import Components
-from app.render import MAP_OPACITY
+from mambaout.pictures.overlay import MAP_OPACITY
 
 # A visitor's result stays on the server, so that it can be drawn again without the models.
 RESULT_SECONDS = 3600

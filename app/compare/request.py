@@ -29,8 +29,6 @@ from mambaout.models.mixing_conv import MixingConv2d
 from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
-DISPLAY_SIDE = 448  # of the pictures on the page [px]; a multiple of the grids' 7, 8, 14, 16 and 56
-
 
 def compare(
     store: ModelStore,
@@ -152,7 +150,7 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
     return Side(
         title=title,
         facts=Facts.of(model),
-        seen=model.framing.seen(picture, DISPLAY_SIDE),
+        seen=model.framing.seen(picture),
         image=image.numpy(force=True),
         answer=Answer(
             said.vocabulary,

@@ -14,8 +14,8 @@ from PIL import Image
 from app.language import tr
 from app.lens import text
 from app.lens.request import Look, Rows, Walk
-from app.render import Scale
 from app.text import path_name
+from mambaout.pictures.overlay import Scale
 
 _TOP = 2**15 - 1  # the code of a row's greatest weight
 

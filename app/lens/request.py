@@ -33,7 +33,6 @@ from mambaout.explain import (
 from mambaout.explain.token_mixers import find_mixer
 from mambaout.models import Mixing
 
-DISPLAY_SIDE = 448  # of the pictures on the page [px]
 # All are measured of so many tokens, and sent at once, 0.4 MB; of more, those pointed at.
 MOST_TOKENS = 400
 _CHUNK_SECONDS = 0.7  # between two signs of life
@@ -179,7 +178,7 @@ class _Reader:
         return Look(
             title=self.model.card.title,
             digest=self.digest,
-            seen=self.model.framing.seen(self.picture, DISPLAY_SIDE),
+            seen=self.model.framing.seen(self.picture),
             box=self.box,
             layers=self.layers,
             layer=self.layer,

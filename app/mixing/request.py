@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from app import text
-from app.compare.request import DISPLAY_SIDE, timed
+from app.compare.request import timed
 from app.compare.result import Facts
 from app.language import tr
 from app.loading import loading
@@ -173,7 +173,7 @@ def _asked(
 
 
 def _both_mixings(subject: Subject, model: LoadedModel, picture: Image.Image) -> Subject:
-    seen = model.framing.seen(picture, DISPLAY_SIDE)
+    seen = model.framing.seen(picture)
     subject = replace(subject, facts=Facts.of(model), seen=seen)
     kinds: list[Kind] = ["bidirectional", "causal"]
     try:

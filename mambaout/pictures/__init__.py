@@ -1,4 +1,4 @@
-"""The gate between files of strangers and models: `open_picture`."""
+"""Pictures: the gate between files of strangers and models, and maps drawn over what models see."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+_DISPLAY_SIDE = 448  # [px]; a multiple of the grids' 7, 8, 14, 16 and 56
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -55,7 +57,7 @@ class Framing:
         begin = round((resized - self.side) / 2)
         return begin * length / resized, min((begin + self.side) * length / resized, length)
 
-    def seen(self, picture: Image.Image, display: int) -> Image.Image:
+    def seen(self, picture: Image.Image, display: int = _DISPLAY_SIDE) -> Image.Image:
         """What is seen of `picture`, as a square of `display` pixels, in full detail."""
         return picture.resize(
             (display, display), Image.Resampling.LANCZOS, box=self.box(*picture.size)

@@ -68,6 +68,11 @@ class Scale:
         scale = cls.over(maps, signed=signed)
         return scale if signed else cls(min(0.0, scale.low), scale.high)
 
+    @classmethod
+    def shared(cls, maps: Sequence[np.ndarray], *, signed: bool = False) -> Scale:
+        """One scale for several heat maps, for their values `per_area`."""
+        return cls.from_zero([per_area(values) for values in maps], signed=signed)
+
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Where values lie on the scale, 0 to 1; on a scale without extent, in the middle."""
         if self.high == self.low:

@@ -29,12 +29,12 @@ from app.compare.request import compare
 from app.markup import card_head, causal_caution
 from app.numbers import number
 from app.places import Control, Picture
-from app.render import per_area
 from app.store import DEFAULT_PAIR, weights_card
 from app.warm_up import warm_up
 from mambaout.errors import ExplanationError, WeightsUnavailable
 from mambaout.evaluation.novelty import Hint, novelty_hint
 from mambaout.models.weights import WeightsStatus
+from mambaout.pictures.overlay import per_area
 
 SWAPPED = DEFAULT_PAIR[::-1]
 

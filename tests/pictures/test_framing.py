@@ -8,8 +8,8 @@ import timm
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from app.framing import Framing
 from mambaout.models.catalogue import offered
+from mambaout.pictures.framing import Framing
 
 
 def coordinates(width, height):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app.map_markup import legend
-from app.render import Scale, overlay, per_area
+from mambaout.pictures.overlay import Scale, overlay, per_area
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 WHITE = Image.new("RGB", (64, 64), "white")
