@@ -33,7 +33,7 @@ test: check ## install what the tests need, check, then test; installs Chromium 
 	else \
 		echo 'The tests of the page in a browser are left out.'; \
 		$(bin)/python -m pytest \
-			-m 'not weights and not network and not gpu and not browser' $(ARGS); \
+			-m 'not weights and not network and not gpu and not long and not browser' $(ARGS); \
 	fi
 
 bench: $(VENV)/.requirements ## measure speed as ratios on this machine, beside the last time

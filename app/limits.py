@@ -16,11 +16,14 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.not_found import NotFound
+
 MAX_MESSAGE_BYTES: Final = 2**20  # an event of the page is a few kB; pictures are uploads
 MAX_UPLOAD_BYTES: Final = 512 * 2**20  # one request may bring a folder of pictures
 
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _UPLOAD_ROUTE: Final = "/gradio_api/upload"
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FILE_AT_AN_ADDRESS: Final = re.compile(r"/file=https?:", re.IGNORECASE)
 _MOST_DISCARDED_BYTES: Final = 16 * 2**20
 
@@ -31,14 +34,15 @@ def middleware(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
 ) -> list[Middleware]:
-    """`RequestLimits` in the form that starlette and ``launch(app_kwargs=...)`` take."""
+    """What every request passes, in the form that starlette and ``launch(app_kwargs=...)`` take."""
     return [
         Middleware(
             RequestLimits,
             allowed_hosts=allowed_hosts,
             max_message_bytes=max_message_bytes,
             max_upload_bytes=max_upload_bytes,
-        )
+        ),
+        Middleware(NotFound),
     ]
 
 
@@ -64,7 +68,7 @@ def local_hosts(server_name: str | None) -> frozenset[str] | None:
 
 
 class RequestLimits:
-    """ASGI middleware: a ceiling for request bodies, known hosts, no addresses, two headers.
+    """ASGI middleware: a ceiling for request bodies, known hosts, plain addresses, two headers.
 
     Args:
         app: what answers the requests that pass.
@@ -93,22 +97,29 @@ class RequestLimits:
             return
         send = _with_headers(send)
         headers = Headers(scope=scope)
-        if self.allowed_hosts is not None and _host_name(headers) not in self.allowed_hosts:
-            refusal = PlainTextResponse(
-                "This page answers to this machine only: open it as http://localhost, or start it "
-                "with --host to let others in.",
-                status_code=421,  # Misdirected Request (RFC 9110)
-            )
-            await refusal(scope, receive, send)
-            return
-        # gradio's route for files would fetch any public address for whoever asks, an open proxy
-        if _FILE_AT_AN_ADDRESS.search(scope["path"]):
-            refusal = PlainTextResponse("This page fetches nothing for others.", status_code=403)
+        refusal = self._refusal(scope["path"], headers)
+        if refusal is not None:
             await refusal(scope, receive, send)
             return
         upload = scope["path"].rstrip("/").endswith(_UPLOAD_ROUTE)
         ceiling = self.max_upload_bytes if upload else self.max_message_bytes
         await _CappedRequest(self.app, scope, ceiling, receive, send).answer()
+
+    def _refusal(self, path: str, headers: Headers) -> PlainTextResponse | None:
+        """The answer to a request that goes no further, whatever its body."""
+        if self.allowed_hosts is not None and _host_name(headers) not in self.allowed_hosts:
+            return PlainTextResponse(
+                "This page answers to this machine only: open it as http://localhost, or start it "
+                "with --host to let others in.",
+                status_code=421,  # Misdirected Request (RFC 9110)
+            )
+        # gradio prints parts of addresses: a line of the log must not be a caller's
+        if _CONTROL_CHARACTERS.search(path):
+            return PlainTextResponse("This address holds control characters.", status_code=400)
+        # gradio's route for files would fetch any public address for whoever asks, an open proxy
+        if _FILE_AT_AN_ADDRESS.search(path):
+            return PlainTextResponse("This page fetches nothing for others.", status_code=403)
+        return None
 
 
 class _BodyTooLarge(Exception):

@@ -35,7 +35,7 @@ TABS = (
 )
 
 _HERE = Path(__file__).parent
-_QUEUE_SIZE = 32
+QUEUE_SIZE = 32
 _SESSIONS = 200  # visitors whose result is kept at the same time, about 3 MB of arrays each
 _SWEEP_SECONDS, _PICTURE_SECONDS = 3600, 4 * 3600
 
@@ -69,7 +69,7 @@ def build_demo(store: ModelStore) -> gr.Blocks:
         controls.bind(page)
         demo.load(markup.head, outputs=head, show_progress="hidden", **PRIVATE)
         public_interface(store)
-    demo.queue(max_size=_QUEUE_SIZE)
+    demo.queue(max_size=QUEUE_SIZE)
     return demo
 
 

@@ -18,6 +18,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 from starlette.responses import Response
 
+from app.not_found import NAME_TOO_LONG, NO_FUNCTION, WRONG_ARGUMENTS
 from app.store import DEFAULT_PAIR
 from tests.app.serving import META, Caller, launched, png
 
@@ -48,6 +49,8 @@ PIECES = (
     "..", "%2e%2e", "%2f", "%00", "//", "etc/passwd", "/etc/passwd", "app.py", "http://127.0.0.1:1/",
     "?", "&a=b", "%ff%fe", "\u00e9", "a" * 3000, "-1", "{}", "%24%7B1%7D", ";", "image", "index.js",
 )  # fmt: skip
+
+STRANGE_JOIN = {"data": [], "fn_index": 10**9, "session_hash": "a"}
 
 _hook = {"log": None}
 
@@ -136,7 +139,7 @@ def test_no_payload_opens_a_file_of_the_machine(caller, secret):
     assert not [path for path in real if not any(Path(path).is_relative_to(o) for o in ours)]
 
 
-def test_no_address_brings_the_server_down(caller):
+def test_no_address_brings_the_server_down(caller, capfd):
     draw = random.Random(22)
     seen = set()
     for _ in range(ADDRESSES):
@@ -150,18 +153,43 @@ def test_no_address_brings_the_server_down(caller):
         with caller.http.stream(
             method, caller.address + address, content=body, headers=headers
         ) as answer:
-            if answer.status_code >= 500:
-                # gradio's answer to a function or a file name that cannot exist, and no more
-                too_long = address.startswith(("/assets/", "/static/", "/svelte/")) and (
-                    len(address) > 255
-                )
-                assert too_long or address.startswith(("/gradio_api/call/", "/gradio_api/run/"))
-                assert answer.read() == b"Internal Server Error"
-                continue
+            assert answer.status_code < 500, (method, address, answer.read())
             seen.add(answer.status_code)
             assert answer.headers["x-content-type-options"] == "nosniff"
-    assert {200, 404, 405} <= seen
+    assert {200, 404, 405, 414} <= seen
     assert caller.call("models")[0] == "complete"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "body", "status", "sentence"),
+    [
+        ("POST", "/gradio_api/call/nothing", {"data": []}, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/call/v2/nothing", {}, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/run/nothing", {"data": []}, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/api/nothing/", {"data": []}, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/run/models", {"data": [], "fn_index": 10**9}, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/queue/join", STRANGE_JOIN, 404, NO_FUNCTION),
+        ("POST", "/gradio_api/call/v2/classify", {}, 400, WRONG_ARGUMENTS),
+        ("POST", "/gradio_api/call/v2/classify", {"url": 1}, 400, WRONG_ARGUMENTS),
+        ("GET", "/assets/" + "a" * 300, None, 414, NAME_TOO_LONG),
+        ("GET", "/static/" + "a" * 300, None, 414, NAME_TOO_LONG),
+        ("GET", "/gradio_api/call/classify/nothing", None, 200, "Not Found"),
+        ("GET", "/gradio_api/queue/data?session_hash=nobody", None, 200, "Not Found"),
+        ("GET", "/gradio_api/custom_component/a/b/c/%0Aforged", None, 400, "control characters"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(
+    method, address, body, status, sentence, caller, capfd
+):
+    answer = caller.http.request(method, caller.address + address, json=body)
+    assert answer.status_code == status
+    assert sentence in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert caller.call("models")[0] == "complete"  # on the same connection
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    assert "forged" not in said
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "<img src=x onerror=alert(1)>.html"])

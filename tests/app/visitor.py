@@ -11,6 +11,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -73,9 +74,18 @@ NAMELESS = """() => [...document.querySelectorAll('main :is(button, input, img)'
 }).map(e => e.outerHTML)"""
 
 
+class Running(NamedTuple):
+    """A server of its own process."""
+
+    address: str
+    log: Path  # every address it asked for
+    process: int
+    output: Path  # what it printed
+
+
 @contextmanager
 def serving(folder):
-    """The address of `python app.py`, and the file with every address it asked for."""
+    """A running `python app.py`."""
     log = folder / "asked.txt"
     (folder / "sitecustomize.py").write_text(WATCH.format(log=str(log)), encoding="utf-8")
     with socket.socket() as free:
@@ -91,7 +101,7 @@ def serving(folder):
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address, process, folder / "output.txt")
-            yield address, log
+            yield Running(address, log, process.pid, folder / "output.txt")
         finally:
             process.terminate()
             process.wait(timeout=30)
