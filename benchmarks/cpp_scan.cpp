@@ -1,10 +1,13 @@
 // The forward scan, vectorised by hand: how near compiled Python comes to compiled C++.
 //
 // Arrays are contiguous: u, step, out (k, b, l, d); A (k, d, n); B, C (k, b, l, n); D, bias (k, d).
-// Jobs are (path, picture, tile of LANES channels) triples, `first` to `last` of them.
+// Jobs are (path, picture, tile of LANES channels) triples, shared out among OpenMP's threads: where
+// torch uses GNU's, these are torch's own.
 
 #include <cstdint>
 #include <cstring>
+
+#include <omp.h>
 
 #ifndef VECTORS
 #define VECTORS 4
@@ -89,9 +92,14 @@ static void run(int64_t first, int64_t last, int64_t batch, int64_t length, int6
     }
 }
 
-extern "C" void scan(int64_t first, int64_t last, int64_t batch, int64_t length, int64_t d,
-                     int64_t n, const float *u, const float *step, const float *A, const float *B,
+extern "C" void scan(int threads, int64_t jobs, int64_t batch, int64_t length, int64_t d, int64_t n,
+                     const float *u, const float *step, const float *A, const float *B,
                      const float *C, const float *D, const float *bias, float *out) {
     auto kernel = n == 16 ? run<16> : n == 1 ? run<1> : run<0>;
-    kernel(first, last, batch, length, d, (int)n, u, step, A, B, C, D, bias, out);
+#pragma omp parallel num_threads(threads)
+    {
+        const int64_t place = omp_get_thread_num(), size = omp_get_num_threads();
+        kernel(jobs * place / size, jobs * (place + 1) / size, batch, length, d, (int)n, u, step, A,
+               B, C, D, bias, out);
+    }
 }

@@ -13,10 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mambaout.ops.numba_threads import in_threads
-
 SOURCE = Path(__file__).with_suffix(".cpp")
-_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
+_FLAGS = (
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fopenmp",
+    "-shared",
+    "-fPIC",
+)
 _WIDTH = 16  # channels of a vector of the source
 
 
@@ -31,7 +37,7 @@ def compiled(vectors: int) -> Any | None:
         command = [compiler, *_FLAGS, f"-DVECTORS={vectors}", str(SOURCE), "-o", str(library)]
         subprocess.run(command, check=True, timeout=120)  # noqa: S603 - a source of this folder
         function = ctypes.CDLL(str(library)).scan  # stays mapped when the file is gone
-    function.argtypes = [ctypes.c_int64] * 6 + [ctypes.c_void_p] * 8
+    function.argtypes = [ctypes.c_int] + [ctypes.c_int64] * 5 + [ctypes.c_void_p] * 8
     function.restype = None
     return function
 
@@ -62,11 +68,12 @@ def cpp_path_scan(
     """
     k, b, length, d = u.shape
     vectors = _vectors(d)
-    if vectors is None:
-        raise ValueError(f"d must be a multiple of {2 * _WIDTH}, got {d}")
+    scan = None if vectors is None else compiled(vectors)
+    if scan is None:
+        raise ValueError(f"expected g++ and a multiple of {2 * _WIDTH} channels, got {d}")
     out = torch.empty_like(u)
     tensors = (u, delta, A, B, C, D, delta_bias, out)
     pointers = [t.data_ptr() for t in tensors]
     jobs = k * b * (d // (vectors * _WIDTH))
-    in_threads(compiled(vectors), jobs, b, length, d, A.shape[2], *pointers)
+    scan(min(torch.get_num_threads(), jobs), jobs, b, length, d, A.shape[2], *pointers)
     return out

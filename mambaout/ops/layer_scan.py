@@ -77,7 +77,8 @@ def path_conv(
     out = x.new_empty(len(weights), *x.shape)
     lanes, tile = _shared(x.shape[-1], x.shape[0], _MOST_LANES, torch.get_num_threads())
     in_threads(
-        conv_kernel(lanes),
+        conv_kernel,
+        lanes,
         x.shape[0] * (x.shape[-1] // tile),
         tile,
         rows(x).numpy(),
@@ -109,7 +110,8 @@ def step_sizes(low: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor])
     out = low.new_empty(k, b, length, d)
     lanes, tile = _shared(d, b, max(16, _TILE // rank), torch.get_num_threads())
     in_threads(
-        step_kernel(lanes),
+        step_kernel,
+        lanes,
         b * (d // tile),
         tile,
         low.detach().numpy(),
@@ -147,7 +149,8 @@ def merged_scan(
     rows_of_tile = parameters.to_step[0].shape[1] + 2 * parameters.log_rates[0].shape[1]
     lanes, tile = _shared(d, b, max(16, _TILE // rows_of_tile), torch.get_num_threads())
     in_threads(
-        merged_kernel(lanes),
+        merged_kernel,
+        lanes,
         b * (d // tile),
         tile,
         rows(u).numpy(),

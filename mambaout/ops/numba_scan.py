@@ -107,7 +107,8 @@ class _Scan(torch.autograd.Function):
         dB, dC = torch.empty(2, d // tile, k, b, length, n)
         needed = ctx.needs_input_grad
         in_threads(
-            backward_kernel(lanes),
+            backward_kernel,
+            lanes,
             k * b * (d // tile),
             tile,
             *(t.numpy() for t in (u, delta, *others)),
@@ -170,7 +171,8 @@ def _forward(
     out = torch.empty_like(u)
     kept = torch.empty(k, b, length // every if every else 0, A.shape[2], d)
     in_threads(
-        forward_kernel(lanes),
+        forward_kernel,
+        lanes,
         k * b * (d // tile),
         tile,
         *(t.numpy() for t in given),

@@ -8,13 +8,26 @@ from typing import Any
 
 import torch
 
+from mambaout.ops.numba_team import KernelOf, has_team, team_form
 
-def in_threads(kernel: Any, jobs: int, *arguments: Any) -> None:
-    """Call ``kernel(first, last, *arguments)`` so that all ``jobs`` are run once.
 
-    Not with numba's own threading layer: a second OpenMP pool would fight torch's.
+def in_threads(kernel_of: KernelOf, lanes: int, jobs: int, *arguments: Any) -> None:
+    """Call ``kernel_of(lanes)(first, last, *arguments)`` so that all ``jobs`` are run once.
+
+    By the threads of torch's own OpenMP where they can be had, else by a few of Python's. Not with
+    numba's threading layer: its pool would fight torch's.
     """
     threads = min(torch.get_num_threads(), jobs)
+    if threads == 1:
+        kernel_of(lanes)(0, jobs, *arguments)
+    elif has_team():
+        team_form(kernel_of, lanes)(jobs, threads, arguments)
+    else:
+        in_python_threads(kernel_of(lanes), jobs, threads, *arguments)
+
+
+def in_python_threads(kernel: Any, jobs: int, threads: int, *arguments: Any) -> None:
+    """As `in_threads`, in Python's threads: a kernel lets go of the lock that they share."""
     bounds = [jobs * i // threads for i in range(threads + 1)]
     rest = [
         _pool(threads - 1).submit(kernel, bounds[i], bounds[i + 1], *arguments)

@@ -79,7 +79,8 @@ def _fused_summary(inputs: ScanInputs) -> ScanSummary:
     tiles = (d + padding) // tile
     sums = torch.empty(tiles, 6, batch, length)
     in_threads(
-        summary_kernel(lanes),
+        summary_kernel,
+        lanes,
         batch * tiles,
         tile,
         *(rows(t).numpy() for t in (u, delta)),
