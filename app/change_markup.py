@@ -11,7 +11,7 @@ from app.compare.result import Side
 from app.language import tr
 from app.markup import chip, escaped, note
 from app.numbers import change, percent
-from mambaout.models.vocabulary import Vocabulary
+from mambaout.catalogue.vocabulary import Vocabulary
 
 # Where all changes are small their bars are short: the longest one is not stretched to the full.
 _LEAST_REACH = 0.2

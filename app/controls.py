@@ -15,7 +15,7 @@ from app.link import Option, one_of
 from app.page import Components, Page
 from app.safe_image import SafeImage
 from app.store import ModelStore
-from mambaout.models import Mixing
+from mambaout.catalogue.mixing import Mixing
 
 
 def controls(store: ModelStore) -> Components:

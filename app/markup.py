@@ -11,9 +11,9 @@ from app.compare.result import Comparison, Facts, Side
 from app.examples import Example
 from app.language import language, tr
 from app.numbers import count, duration, number
+from mambaout.catalogue.bundled import trained_mixing
 from mambaout.evaluation import caveats
-from mambaout.evaluation.comparison import difference
-from mambaout.models.bundled import trained_mixing
+from mambaout.evaluation.said import difference
 
 SIDES = ("left", "right")
 _MOST_LISTED = 1000  # class names; the largest vocabulary has 11,821

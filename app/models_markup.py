@@ -8,7 +8,7 @@ from app import text
 from app.language import tr
 from app.markup import escaped
 from app.numbers import count
-from mambaout.models.catalogue import ModelCard
+from mambaout.catalogue.cards import ModelCard
 
 
 def models_table(cards: Sequence[ModelCard]) -> str:

@@ -23,13 +23,15 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from app.results import Results
+from mambaout.catalogue.bundled import bundled_card, trained_mixing
+from mambaout.catalogue.cards import ModelCard, offered, offered_card
+from mambaout.catalogue.download import Progress
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError, WeightsUnavailable
-from mambaout.evaluation.cost import Cost, cost
-from mambaout.models import Mixing, with_mixing
-from mambaout.models.bundled import bundled_card, trained_mixing
-from mambaout.models.catalogue import ModelCard, offered, offered_card
-from mambaout.models.download import Progress
-from mambaout.models.vocabulary import Vocabulary, vocabulary_of
+from mambaout.evaluation.counting import Cost, cost
+from mambaout.models import with_mixing
+from mambaout.models.vocabulary import vocabulary_of
 from mambaout.models.weights import declared_weights, fetch_weights
 from mambaout.pictures.framing import Framing
 

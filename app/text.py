@@ -8,9 +8,9 @@ import numpy as np
 
 from app.language import noted, tr
 from app.numbers import count, duration, megabytes, number, percent
+from mambaout.catalogue.cards import ModelCard
 from mambaout.evaluation.novelty import Hint
 from mambaout.explain.cam_methods import METHODS
-from mambaout.models.catalogue import ModelCard
 
 TITLE = "MambaOut Live"
 TAGLINE = noted(

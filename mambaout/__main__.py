@@ -22,17 +22,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.asking import answer, patch_reads
-from mambaout.evaluation.comparison import Answered
 from mambaout.evaluation.comparison_report import PictureFacts, Report, as_json, write_report
 from mambaout.evaluation.files import atomically
 from mambaout.evaluation.models import LoadedModel, load_model
+from mambaout.evaluation.said import Answered
 from mambaout.explain.cam_methods import METHODS
-from mambaout.explain.reads import MEASURES
-from mambaout.models import Mixing
+from mambaout.explain.measures import MEASURES
 from mambaout.models.__main__ import main as models_command
-from mambaout.models.vocabulary import Vocabulary
 from mambaout.pictures import open_picture
 from mambaout.pictures.framing import Framing
 from mambaout.pictures.overlay import Scale, overlay, per_area

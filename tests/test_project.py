@@ -212,22 +212,3 @@ def test_the_page_imports_its_own_modules_when_it_starts():
         if module.partition(".")[0] == "app"
     ]
     assert not late
-
-
-def test_importing_the_library_needs_no_page_and_no_explainer():
-    """It also says nothing, and leaves torch's settings alone."""
-    program = (
-        "import sys, torch\n"
-        "def settings():\n"
-        "    return torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()\n"
-        "before = settings()\n"
-        "import mambaout\n"
-        "assert settings() == before, settings()\n"
-        "unwanted = {'gradio', 'matplotlib', 'pytorch_grad_cam', 'sklearn'} & set(sys.modules)\n"
-        "assert not unwanted, unwanted\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        check=False, cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mambaout.catalogue.published import PUBLISHED
 from mambaout.models import __main__ as command
-from mambaout.models.published import PUBLISHED
 from mambaout.models.table import END, START, models_table, with_table
 
 README = Path(__file__).parents[1] / "README.md"

@@ -18,7 +18,7 @@ from app.events import answering
 from app.safe_image import SafeImage
 from app.store import ModelStore
 from mambaout.explain.cam_methods import METHODS
-from mambaout.explain.reads import MEASURES
+from mambaout.explain.measures import MEASURES
 
 MOST_CLASSES = 1000
 

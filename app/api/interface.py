@@ -12,12 +12,12 @@ from PIL import Image
 from app.api import schema
 from app.results import picture_digest
 from app.store import DEFAULT_PAIR, ModelStore
+from mambaout.catalogue.bundled import trained_mixing
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.asking import answer, patch_reads
-from mambaout.evaluation.comparison import Answered
 from mambaout.evaluation.comparison_report import PictureFacts, Report, as_dict
-from mambaout.models import Mixing
-from mambaout.models.bundled import trained_mixing
+from mambaout.evaluation.said import Answered
 
 MIXINGS: tuple[Mixing, Mixing] = ("bidirectional", "causal")
 NO_PICTURE = "A picture is needed: upload one first, and name its path."

@@ -27,9 +27,9 @@ from app.compare.trust_markup import agreement_note, trust
 from app.language import tr
 from app.places import Control, Picture, Values
 from app.store import ModelStore
+from mambaout.catalogue.mixing import Mixing
 from mambaout.explain import PathTrace, ScanTrace
 from mambaout.explain.cam_methods import METHODS
-from mambaout.models import Mixing
 from mambaout.pictures.overlay import MAP_OPACITY, Scale, overlay, per_area
 
 PLACES = (

@@ -9,9 +9,9 @@ from app import markup
 from app.compare.handlers import View, heat_maps, scan_maps
 from app.compare.result import Comparison, Side
 from app.places import Picture
-from mambaout.evaluation.comparison import Answered, Said
+from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.comparison_report import Report
-from mambaout.models import Mixing
+from mambaout.evaluation.said import Answered, Said
 
 _FILES = {"heat": "overlay", "scan": "scan"}
 

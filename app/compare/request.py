@@ -18,15 +18,16 @@ from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.language import tr
 from app.loading import loading
 from app.store import LoadedModel, ModelStore, weights_card
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
-from mambaout.evaluation.comparison import Said, ask
+from mambaout.evaluation.comparison import ask
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import novelty_hint
+from mambaout.evaluation.said import Said
 from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
-from mambaout.models import Mixing
 from mambaout.models.mixing_conv import MixingConv2d
-from mambaout.models.vocabulary import Vocabulary
 from mambaout.ops import raster_causal_mask
 
 

@@ -12,14 +12,15 @@ import numpy as np
 from PIL import Image
 
 from app.store import LoadedModel, Measured
+from mambaout.catalogue.cards import ModelCard
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation import Faithfulness, RandomisedControl
-from mambaout.evaluation.comparison import Said
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import Hint
+from mambaout.evaluation.said import Said
 from mambaout.explain import Explanation, ScanTrace
-from mambaout.models import Mixing, token_grid
-from mambaout.models.catalogue import ModelCard
-from mambaout.models.vocabulary import Vocabulary
+from mambaout.models import token_grid
 
 
 @dataclass(frozen=True, eq=False)

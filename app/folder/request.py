@@ -16,6 +16,8 @@ from app.folder.files import Upload
 from app.loading import loading
 from app.store import LoadedModel as HeldModel
 from app.store import ModelStore
+from mambaout.catalogue.hashing import file_sha256
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.accuracy import count
 from mambaout.evaluation.errors import EvaluationError
@@ -26,8 +28,6 @@ from mambaout.evaluation.picture_files import Picture
 from mambaout.evaluation.records import Record
 from mambaout.evaluation.report import Evaluation
 from mambaout.evaluation.run import Run, first_five
-from mambaout.models import Mixing
-from mambaout.models.checkpoints import file_sha256
 from mambaout.models.labels import class_labels
 from mambaout.models.weights import fetch_weights
 from mambaout.pictures import read_picture

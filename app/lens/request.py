@@ -18,6 +18,7 @@ from app.lens import text
 from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
 from mambaout.explain import (
     MixerActivity,
@@ -31,7 +32,6 @@ from mambaout.explain import (
     why_no_scan,
 )
 from mambaout.explain.token_mixers import find_mixer
-from mambaout.models import Mixing
 
 # All are measured of so many tokens, and sent at once, 0.4 MB; of more, those pointed at.
 MOST_TOKENS = 400

@@ -16,8 +16,8 @@ from app.lens.payload import whole
 from app.lens.request import Choice, Look, Rows, look
 from app.lens.widget import token_lens
 from app.page import Page, Tab, Updates
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
-from mambaout.models import Mixing
 
 
 def build(page: Page) -> None:

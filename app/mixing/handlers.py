@@ -17,9 +17,9 @@ from app.mixing import markup, text
 from app.mixing.request import Kind, Mixed, Stage, Subject, choose_paths, explain_class, mix
 from app.places import Control, Picture, Values
 from app.store import ModelStore
+from mambaout.catalogue.bundled import causal_twin, trained_mixing
 from mambaout.evaluation import caveats
 from mambaout.explain import Explanation
-from mambaout.models.bundled import causal_twin, trained_mixing
 from mambaout.pictures.overlay import Scale, overlay
 
 # Of each side, in the order they stand on the page.

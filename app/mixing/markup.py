@@ -11,10 +11,10 @@ from app.mixing import text
 from app.mixing.request import Kind, Subject, Variant
 from app.numbers import percent
 from app.text import sentence
+from mambaout.catalogue.bundled import trained_mixing
 from mambaout.evaluation import caveats
-from mambaout.evaluation.comparison import difference
 from mambaout.evaluation.interval import wilson_interval
-from mambaout.models.bundled import trained_mixing
+from mambaout.evaluation.said import difference
 
 
 def subject_head(subject: Subject) -> str:

@@ -20,11 +20,13 @@ from app.language import tr
 from app.loading import loading
 from app.mixing import text as words
 from app.store import LoadedModel, ModelStore
+from mambaout.catalogue.bundled import causal_twin
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
-from mambaout.evaluation.comparison import Answered, with_heat
+from mambaout.evaluation.comparison import with_heat
 from mambaout.evaluation.comparison_report import PictureFacts
-from mambaout.models import Mixing, scan_paths, why_paths_are_fixed, with_paths
-from mambaout.models.bundled import causal_twin
+from mambaout.evaluation.said import Answered
+from mambaout.models import scan_paths, why_paths_are_fixed, with_paths
 
 Kind = Literal["bidirectional", "causal", "paths", "trained"]
 _MIXING: dict[Kind, Mixing] = {

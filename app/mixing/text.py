@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.language import label, noted, tr
 from app.numbers import duration, number
 from app.text import sentence
-from mambaout.models import Mixing
+from mambaout.catalogue.mixing import Mixing
 
 TAB = noted("Mixing")
 WHICH = label("Which models")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from mambaout.evaluation.control import RandomisedControl, randomised_control
-from mambaout.evaluation.cost import Cost, cost
-from mambaout.evaluation.faithfulness import Faithfulness, faithfulness
+from typing import TYPE_CHECKING
+
+from mambaout.deferred import deferred
+
+if TYPE_CHECKING:
+    from mambaout.evaluation.control import RandomisedControl, randomised_control
+    from mambaout.evaluation.counting import Cost, cost
+    from mambaout.evaluation.faithful import Faithfulness, faithfulness
 
 __all__ = [
     "Cost",
@@ -14,3 +19,15 @@ __all__ = [
     "faithfulness",
     "randomised_control",
 ]
+
+__getattr__, __dir__ = deferred(
+    __name__,
+    {
+        "Cost": "mambaout.evaluation.counting",
+        "Faithfulness": "mambaout.evaluation.faithful",
+        "RandomisedControl": "mambaout.evaluation.control",
+        "cost": "mambaout.evaluation.counting",
+        "faithfulness": "mambaout.evaluation.faithful",
+        "randomised_control": "mambaout.evaluation.control",
+    },
+)

@@ -19,6 +19,7 @@ from typing import get_args
 
 import torch
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.accuracy import count
 from mambaout.evaluation.errors import EvaluationError
@@ -31,7 +32,6 @@ from mambaout.evaluation.progress import Progress
 from mambaout.evaluation.report import Evaluation, as_csv, as_dict
 from mambaout.evaluation.run import Run, all_records, answer_pictures, default_out
 from mambaout.evaluation.table import as_text
-from mambaout.models.mixing import Mixing
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from mambaout.evaluation.comparison import Answered, ask, with_heat, with_trace
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.vocabulary import Vocabulary
+from mambaout.evaluation.comparison import ask, with_heat, with_trace
 from mambaout.evaluation.errors import EvaluationError
+from mambaout.evaluation.said import Answered
 from mambaout.explain import TokenReads, token_reads
 from mambaout.explain.token_mixers import find_mixer, mixer_names, run_mixer
-from mambaout.models import Mixing
-from mambaout.models.vocabulary import Vocabulary
 
 READS_SHARE = 0.9
 """The share of what a token reads, for which `as_dict` says how far away it is found."""

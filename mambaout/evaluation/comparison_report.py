@@ -14,18 +14,19 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from mambaout.evaluation.comparison import Answered, Said, difference
+from mambaout.catalogue.bundled import trained_mixing
+from mambaout.catalogue.cards import offered_card
+from mambaout.catalogue.hashing import file_sha256
 from mambaout.evaluation.comparison_text import read_me
-from mambaout.explain import Explanation, PathTrace
-from mambaout.models.bundled import trained_mixing
-from mambaout.models.catalogue import offered_card
-from mambaout.models.checkpoints import file_sha256
-from mambaout.models.weights import weights_status
+from mambaout.evaluation.said import Answered, Said, difference
+
+if TYPE_CHECKING:
+    from mambaout.explain import Explanation, PathTrace
 
 SCHEMA = 1
 """Of `report.json`: raised when a key changes its meaning or goes away."""
@@ -142,7 +143,8 @@ def _version(package: str) -> str | None:
 
 
 def _model(name: str) -> dict[str, Any]:
-    card, weights = offered_card(name), weights_status(name).path
+    card = offered_card(name)
+    weights = card.weights.path if card else None
     return {
         "title": card.title if card else name,
         "family": card.family if card else None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Sequence
 
+from mambaout.catalogue.bundled import trained_mixing
+from mambaout.catalogue.cards import offered_card
 from mambaout.evaluation import caveats
-from mambaout.evaluation.comparison import Answered
-from mambaout.models.bundled import trained_mixing
-from mambaout.models.catalogue import offered_card
+from mambaout.evaluation.said import Answered
 
 _NUMBERS = """\
 The numbers. "answers" holds, for every answer: the model and the token mixing it answered in, the

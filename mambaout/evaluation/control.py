@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from mambaout.errors import ExplanationError
 from mambaout.explain import Explanation, grad_cam
-from mambaout.explain.agreement import rank_correlation
 from mambaout.explain.base import find_tokens
 from mambaout.explain.cam_methods import METHODS
+from mambaout.explain.map_agreement import rank_correlation
 from mambaout.models import share_weights, token_grid
 
 

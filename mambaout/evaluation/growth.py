@@ -20,16 +20,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import timm
-import torch
-from torch import nn
-
-import mambaout.models  # registers its families with timm  # noqa: F401
 from mambaout.errors import MambaOutError
-from mambaout.evaluation.peak_memory import give_back, peak_bytes
 from mambaout.evaluation.sequence import tokens
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PATCH = 16  # [px]; tokens are counted on this grid for all models, as in the paper
 MODELS = ("mambaout_femto", "vim_tiny_patch16_224", "deit_tiny_patch16_224")
@@ -170,6 +167,10 @@ class _Meter:
 
 def measure(model: str, side: int, device: str) -> Point:
     """One model at one size, in this process."""
+    import torch
+
+    from mambaout.evaluation.peak_memory import give_back, peak_bytes
+
     network = _sized(model, side).to(device)
     image = torch.randn(1, 3, side, side, device=device)
 
@@ -191,6 +192,8 @@ def measure(model: str, side: int, device: str) -> Point:
 
 def _sized(name: str, side: int) -> nn.Module:
     """The model for pictures of this side, untrained: time does not depend on weights."""
+    import timm
+
     # A model without a table of positions takes any size, and no such argument.
     options: dict[str, Any] = {} if name.startswith("mambaout") else {"img_size": side}
     model: nn.Module = timm.create_model(name, **options)
@@ -199,6 +202,8 @@ def _sized(name: str, side: int) -> nn.Module:
 
 def main() -> None:
     """Measure the sizes that come on standard input; answer each with a line of JSON."""
+    import torch
+
     model, device = sys.argv[1:]
     torch.set_num_threads(1)
     for line in sys.stdin:

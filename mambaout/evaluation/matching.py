@@ -15,10 +15,10 @@ from functools import cached_property
 
 from timm.data import ImageNetInfo
 
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.folder import LabelledFolder
 from mambaout.evaluation.picture_files import Picture
-from mambaout.models.vocabulary import Vocabulary
 
 _WORDNET_NUMBER = re.compile(r"n\d{8}(?!\d)")
 _LISTED = 10

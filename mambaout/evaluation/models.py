@@ -12,11 +12,12 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 
+from mambaout.catalogue.download import Progress
+from mambaout.catalogue.hashing import file_sha256
+from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.matching import ModelClasses
-from mambaout.models.checkpoints import file_sha256
-from mambaout.models.download import Progress
 from mambaout.models.labels import class_labels
-from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.models.mixing import with_mixing
 from mambaout.models.vocabulary import vocabulary_of
 from mambaout.models.weights import fetch_weights
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mambaout.models.mixing import Mixing
+from mambaout.catalogue.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def novelty_hint(
 
     Args:
         probabilities: softmax of the logits, (classes,).
-        card: of the bundled weights that answered, as `mambaout.models.bundled.bundled_card` reads
-            it; None where they have none.
+        card: of the bundled weights that answered, as
+            `mambaout.catalogue.bundled.bundled_card` reads it; None where they have none.
         mixing: of the view that answered. Only the mixing of training was measured.
 
     Raises:

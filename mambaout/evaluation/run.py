@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.decoding import DamagedPicture, decode
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.files import differences, write_json
@@ -26,7 +27,6 @@ from mambaout.evaluation.matching import Matching
 from mambaout.evaluation.models import LoadedModel, View
 from mambaout.evaluation.picture_files import UNREADABLE, Picture, picture_reader
 from mambaout.evaluation.records import Answer, Record, Recorded, Recorder
-from mambaout.models.mixing import Mixing
 
 _CONFIGURATION = "configuration.json"
 _PATIENCE_SECONDS = 1800.0  # the others may have to download their weights first

@@ -6,11 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import timm
-import torch
-from torch import nn
-
-import mambaout.models  # registers its families with timm  # noqa: F401
 from mambaout.evaluation.sequence import tokens
 
 
@@ -42,6 +37,10 @@ def stages(name: str) -> tuple[Stage, ...]:
     Args:
         name: as for `timm.create_model`.
     """
+    import timm
+    import torch
+    from torch import nn
+
     with torch.device("meta"):
         model: Any = timm.create_model(name)
     info = model.feature_info

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from mambaout.explain.activity import MixerActivity, mixer_activity
-from mambaout.explain.agreement import Agreement, agreement
-from mambaout.explain.base import Explanation
-from mambaout.explain.cam import grad_cam
-from mambaout.explain.reads import TokenReads, token_reads
-from mambaout.explain.scan_mixers import scan_layers, why_no_scan
-from mambaout.explain.token_mixers import mixer_names
-from mambaout.explain.trace import Components, PathTrace, ScanTrace, scan_trace
+from typing import TYPE_CHECKING
+
+from mambaout.deferred import deferred
+
+if TYPE_CHECKING:
+    from mambaout.explain.activity import MixerActivity, mixer_activity
+    from mambaout.explain.base import Explanation
+    from mambaout.explain.cam import grad_cam
+    from mambaout.explain.map_agreement import Agreement, agreement
+    from mambaout.explain.reads import TokenReads, token_reads
+    from mambaout.explain.scan_mixers import scan_layers, why_no_scan
+    from mambaout.explain.token_mixers import mixer_names
+    from mambaout.explain.trace import Components, PathTrace, ScanTrace, scan_trace
 
 __all__ = [
     "Agreement",
@@ -28,3 +33,24 @@ __all__ = [
     "token_reads",
     "why_no_scan",
 ]
+
+__getattr__, __dir__ = deferred(
+    __name__,
+    {
+        "Agreement": "mambaout.explain.map_agreement",
+        "Components": "mambaout.explain.trace",
+        "Explanation": "mambaout.explain.base",
+        "MixerActivity": "mambaout.explain.activity",
+        "PathTrace": "mambaout.explain.trace",
+        "ScanTrace": "mambaout.explain.trace",
+        "TokenReads": "mambaout.explain.reads",
+        "agreement": "mambaout.explain.map_agreement",
+        "grad_cam": "mambaout.explain.cam",
+        "mixer_activity": "mambaout.explain.activity",
+        "mixer_names": "mambaout.explain.token_mixers",
+        "scan_layers": "mambaout.explain.scan_mixers",
+        "scan_trace": "mambaout.explain.trace",
+        "token_reads": "mambaout.explain.reads",
+        "why_no_scan": "mambaout.explain.scan_mixers",
+    },
+)

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from mambaout.errors import ExplanationError
 from mambaout.explain.base import check_picture
+from mambaout.explain.measures import MEASURES
 from mambaout.explain.scan_mixers import why_no_scan
 from mambaout.explain.token_jacobian import token_jacobian
 from mambaout.explain.token_mixers import MixerRun, by_token, find_mixer, run_mixer, steps_at
 from mambaout.ops.hidden_attention import mean_hidden_attention
-
-MEASURES = ("jacobian", "scan")
 
 
 @dataclass(frozen=True, eq=False)

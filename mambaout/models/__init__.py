@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from mambaout.catalogue.cards import ModelCard, offered
+from mambaout.catalogue.mixing import Mixing
+from mambaout.catalogue.status import WeightsStatus
 from mambaout.models import (
     attention,
     efficient_vim,
@@ -14,14 +17,13 @@ from mambaout.models import (
     vim,
     vmamba,
 )
-from mambaout.models.catalogue import ModelCard, offered
 from mambaout.models.checkpoints import LoadReport, load_checkpoint
 from mambaout.models.labels import class_labels
-from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.models.mixing import with_mixing
 from mambaout.models.scan_paths import scan_paths, why_paths_are_fixed, with_paths
 from mambaout.models.sharing import share_weights
 from mambaout.models.token_grid import TokenGrid, token_grid
-from mambaout.models.weights import WeightsStatus, fetch_weights, weights_status
+from mambaout.models.weights import fetch_weights, weights_status
 
 __all__ = [
     "LoadReport",

@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mambaout.catalogue.cards import offered
+from mambaout.catalogue.download import Progress
 from mambaout.errors import MambaOutError
-from mambaout.models.catalogue import offered
-from mambaout.models.download import Progress
 from mambaout.models.table import END, START, with_table
 from mambaout.models.weights import fetch_weights
 

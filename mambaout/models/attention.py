@@ -17,14 +17,9 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
-from mambaout.models.mixing import (
-    Mixing,
-    check_mixing,
-    set_mixing,
-    why_no_causal_form,
-    with_mixing,
-)
+from mambaout.models.mixing import set_mixing, why_no_causal_form, with_mixing
 from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
 
 

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from timm.models._builder import build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
-from mambaout.models.bundled import CAUSAL, trained_mixing
-from mambaout.models.mixing import Mixing
+from mambaout.catalogue.bundled import CAUSAL, trained_mixing
+from mambaout.catalogue.mixing import Mixing
 from mambaout.models.weights import weights_file
 
 MINIATURE_TAGS = ("tiny_imagenet", f"tiny_imagenet{CAUSAL}")

@@ -8,7 +8,6 @@ copy.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mambaout.catalogue.hashing import file_sha256
 from mambaout.errors import CheckpointError
 from mambaout.models.fingerprints import looks_like
 from mambaout.models.reading import read_tensors, unwrap
@@ -110,15 +110,6 @@ def matching_tensors(
     _check_names_and_shapes(tensors, model, source)
     _check_finite(tensors, source)
     return tensors
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _without_wrappers(

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.models import PretrainedCfg
 
-from mambaout.models.checkpoints import file_sha256, matching_tensors
+from mambaout.catalogue.hashing import file_sha256
+from mambaout.models.checkpoints import matching_tensors
 
 
 def convert(official: Path, target: Path, cfg: PretrainedCfg, source: str) -> Path:

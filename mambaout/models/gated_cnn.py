@@ -14,8 +14,9 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.mambaout import GatedConvBlock, MambaOut, MambaOutStage, checkpoint_filter_fn
 from torch import nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
-from mambaout.models.mixing import Mixing, check_mixing, set_mixing, with_mixing
+from mambaout.models.mixing import set_mixing, with_mixing
 from mambaout.models.mixing_conv import MixingConv2d
 from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 

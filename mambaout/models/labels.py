@@ -10,7 +10,7 @@ from typing import Any
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
-from mambaout.models.bundled import bundled_card, bundled_directory
+from mambaout.catalogue.bundled import bundled_card, bundled_directory
 from mambaout.models.weights import declared_weights
 
 

@@ -22,6 +22,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.attention import MixingAttention
 from mambaout.models.building import build_model
 from mambaout.models.initial import classifier, init_linear
@@ -34,7 +35,6 @@ from mambaout.models.mamba_vision_blocks import (
     Stem,
     WindowBlocks,
 )
-from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.pooling import checked_pool
 from mambaout.models.scan_paths import why_paths_are_fixed
 from mambaout.models.staged import drop_path_rates

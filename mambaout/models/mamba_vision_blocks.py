@@ -11,8 +11,9 @@ from timm.layers import DropPath, Mlp
 from timm.models._manipulate import checkpoint_seq
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.models.initial import init_linear, log_rates, step_projection
-from mambaout.models.mixing import Mixing, set_mixing
+from mambaout.models.mixing import set_mixing
 from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, path_scan, raster_causal_mask
 

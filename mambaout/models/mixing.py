@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar
 
 from torch import nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.sharing import share_weights
 
-Mixing = Literal["bidirectional", "causal"]
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
@@ -39,12 +39,6 @@ def with_mixing(model: ModelT, mixing: Mixing) -> ModelT:
     if not any(switched):
         raise TypeError(f"{type(model).__name__} has no token mixer with a causal form")
     return view
-
-
-def check_mixing(mixing: str) -> None:
-    """Raise ValueError if there is no such mixing."""
-    if mixing not in get_args(Mixing):
-        raise ValueError(f"mixing must be one of {get_args(Mixing)}, got {mixing!r}")
 
 
 @singledispatch

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambaout.models.mixing import Mixing
+from mambaout.catalogue.mixing import Mixing
 from mambaout.ops import raster_causal_mask
 
 

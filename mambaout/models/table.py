@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-from mambaout.models.catalogue import ModelCard, offered
-from mambaout.models.published import PUBLISHED
+from mambaout.catalogue.cards import ModelCard, offered
+from mambaout.catalogue.published import PUBLISHED
 
 START, END = "<!-- models:start -->", "<!-- models:end -->"
 _BETWEEN = re.compile(f"(?<={START}\n).*?(?={END})", flags=re.DOTALL)

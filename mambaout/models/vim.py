@@ -21,8 +21,8 @@ from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
-from mambaout.models.mixing import Mixing, check_mixing
 from mambaout.models.position import (
     Place,
     resize_grid,

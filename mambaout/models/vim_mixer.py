@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.models.initial import log_rates, step_projection
-from mambaout.models.mixing import Mixing, set_mixing
+from mambaout.models.mixing import set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
 from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs, path_scan

@@ -23,9 +23,10 @@ from timm.layers import DropPath, Mlp
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from mambaout.catalogue.mixing import Mixing, check_mixing
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.grid_scan import GridScan
-from mambaout.models.mixing import Mixing, check_mixing, set_mixing
+from mambaout.models.mixing import set_mixing
 from mambaout.models.scan_paths import choosable_paths, set_paths
 from mambaout.models.staged import (
     BlockStage,

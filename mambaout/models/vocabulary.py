@@ -1,60 +1,19 @@
-"""What a model can say: its classes, with names to read and keys to compare models by."""
+"""What a registered model can say, found out on this machine."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from functools import cached_property
-
 from timm.data import ImageNetInfo, infer_imagenet_subset
 
-from mambaout.models.bundled import bundled_card
+from mambaout.catalogue.bundled import bundled_card
+from mambaout.catalogue.vocabulary import Vocabulary, short_names
 from mambaout.models.labels import class_labels
 from mambaout.models.weights import declared_weights
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """A model's classes, in the order of its outputs.
-
-    Attributes:
-        labels: names to show, all different.
-        keys: what two models mean the same class by: WordNet numbers where known, else the names.
-    """
-
-    labels: tuple[str, ...]
-    keys: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @cached_property
-    def positions(self) -> dict[str, int]:
-        """Where each key is among the outputs."""
-        return {key: index for index, key in enumerate(self.keys)}
-
-    def index_of_label(self, label: str) -> int | None:
-        """The output that is shown as `label`, None if there is none."""
-        return self.labels.index(label) if label in self.labels else None
-
-    def same_classes(self, other: Vocabulary) -> bool:
-        """Whether both tell the same classes apart, in whatever order."""
-        return set(self.keys) == set(other.keys)
 
 
 def vocabulary_of(name: str) -> Vocabulary:
     """What the registered model `name` can say. Asks no network."""
     labels = class_labels(name)
     return Vocabulary(tuple(short_names(labels)), tuple(_wordnet_numbers(name) or labels))
-
-
-def short_names(labels: list[str]) -> list[str]:
-    """The first of each label's synonyms ("tench, Tinca tinca"), unless two classes share it."""
-    first = [label.split(",")[0].strip() for label in labels]
-    often = Counter(first)
-    return [
-        short if often[short] == 1 else label for short, label in zip(first, labels, strict=True)
-    ]
 
 
 def _wordnet_numbers(name: str) -> list[str]:

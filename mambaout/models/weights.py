@@ -23,69 +23,20 @@ own HF_HUB_OFFLINE (nothing is downloaded), HF_ENDPOINT, HF_HUB_CACHE.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import urllib.parse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import timm
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from timm.models import PretrainedCfg, get_pretrained_cfg
 
+from mambaout.catalogue.bundled import bundled_weights
+from mambaout.catalogue.download import Progress
+from mambaout.catalogue.hub import HubFile
+from mambaout.catalogue.sources import ReleaseFile, converted_path, full_name, official_file
+from mambaout.catalogue.status import WeightsStatus, status_of
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.bundled import bundled_path, bundled_weights
 from mambaout.models.conversion import convert
-from mambaout.models.download import Progress, download
-from mambaout.models.hub import HubFile, offline
-
-State = Literal["bundled", "cached", "available", "unavailable"]
-
-
-@dataclass(frozen=True)
-class WeightsStatus:
-    """Whether a model's weights can be had, found out without asking the network.
-
-    "bundled" and "cached" need no network; "available" needs a download; "unavailable" says why.
-    """
-
-    state: State
-    reason: str  # one sentence, or where the weights come from
-    bytes: int | None  # size of the local file; None where there is none yet
-    path: Path | None  # local file, which may still have to be converted
-
-
-@dataclass(frozen=True)
-class ReleaseFile:
-    """An official file at a plain https address."""
-
-    url: str
-    sha256: str | None = None
-    size: int | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> ReleaseFile:
-        """From an address that may end in "#sha256=<hex>&size=<bytes>"."""
-        address, _, known = url.partition("#")
-        facts = dict(urllib.parse.parse_qsl(known))
-        size = facts.get("size")
-        return cls(address, facts.get("sha256"), int(size) if size else None)
-
-    def __str__(self) -> str:
-        return self.url
-
-    def fetch(self, directory: Path, progress: Progress | None) -> Path:
-        """Download into `directory`; the file is the caller's to delete."""
-        if offline():
-            raise WeightsUnavailable("offline mode is on (HF_HUB_OFFLINE)")
-        name = Path(urllib.parse.unquote(urllib.parse.urlsplit(self.url).path)).name
-        target = directory / f"{_short_hash(self.url)}-{name}"
-        if not target.exists():
-            download(self.url, target, sha256=self.sha256, size=self.size, progress=progress)
-        return target
 
 
 def fetch_weights(name: str, progress: Progress | None = None) -> Path:
@@ -114,25 +65,7 @@ def weights_status(name: str) -> WeightsStatus:
     Raises:
         WeightsUnavailable: no model has this name.
     """
-    cfg = declared_weights(name)
-    if cfg.file:
-        path = bundled_path(cfg.file)
-        if path is not None and path.is_file():
-            return WeightsStatus("bundled", "bundled with the project", path.stat().st_size, path)
-        return WeightsStatus("unavailable", f"The bundled file {cfg.file} is missing.", None, None)
-    source = _official(cfg)
-    if source is None:
-        return WeightsStatus("unavailable", "No weights are published for it.", None, None)
-    here = _converted_path(cfg, source, None)
-    path = here if here.is_file() else None
-    if path is None and isinstance(source, HubFile):
-        path = source.cached(None)
-    if path is not None:
-        return WeightsStatus("cached", f"downloaded from {source}", path.stat().st_size, path)
-    if offline():
-        reason = "Not downloaded yet, and offline mode is on."
-        return WeightsStatus("unavailable", reason, None, None)
-    return WeightsStatus("available", f"will be downloaded from {source}", None, None)
+    return status_of(declared_weights(name))
 
 
 def weights_file(
@@ -152,14 +85,14 @@ def weights_file(
     """
     if cfg.file:
         return bundled_weights(cfg.file) or _users_own(Path(cfg.file))
-    source = _official(cfg)
+    source = official_file(cfg)
     if source is None:
         raise WeightsUnavailable(
-            f"No weights are published for {_name(cfg)}: build it with pretrained=False, "
+            f"No weights are published for {full_name(cfg)}: build it with pretrained=False, "
             "or load a file of your own with mambaout.models.load_checkpoint(model, path)."
         )
     cache = None if cache_dir is None else Path(cache_dir)
-    target = _converted_path(cfg, source, cache)
+    target = converted_path(cfg, source, cache)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -168,7 +101,7 @@ def weights_file(
             return _obtain(cfg, source, target, cache, progress)
     except WeightsUnavailable as error:
         raise WeightsUnavailable(
-            f"The weights of {_name(cfg)} ({source}) are not on this machine and could not be "
+            f"The weights of {full_name(cfg)} ({source}) are not on this machine and could not be "
             f"downloaded: {str(error).rstrip('.')}. Connect to the internet and try again, or get "
             "the file by other means and load it with mambaout.models.load_checkpoint(model, path)."
         ) from error
@@ -195,29 +128,6 @@ def declared_weights(name: str) -> PretrainedCfg:
     return cfg or PretrainedCfg(architecture=architecture)
 
 
-def cache_directory() -> Path:
-    """Where converted weights are kept: MAMBAOUT_CACHE, or the platform's place for caches."""
-    chosen = os.environ.get("MAMBAOUT_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "mambaout"
-
-
-def _official(cfg: PretrainedCfg) -> HubFile | ReleaseFile | None:
-    if cfg.hf_hub_id:
-        repo, _, revision = cfg.hf_hub_id.partition("@")
-        return HubFile(repo, cfg.hf_hub_filename or "model.safetensors", revision or None)
-    if isinstance(cfg.url, str) and cfg.url:
-        return ReleaseFile.parse(cfg.url)
-    return None
-
-
 def _users_own(path: Path) -> Path:
     if not path.is_file():
         raise WeightsUnavailable(f"There is no weight file at {path}.")
@@ -227,20 +137,6 @@ def _users_own(path: Path) -> Path:
             "mambaout.models.load_checkpoint(model, path), which reads the authors' files."
         )
     return path
-
-
-def _converted_path(cfg: PretrainedCfg, source: HubFile | ReleaseFile, cache: Path | None) -> Path:
-    directory = cache_directory() if cache is None else cache / "mambaout"
-    # The source is part of the name: a declaration that changes must not meet an old file.
-    return directory / f"{_name(cfg)}-{_short_hash(str(source))}.safetensors"
-
-
-def _name(cfg: PretrainedCfg) -> str:
-    return f"{cfg.architecture}.{cfg.tag}" if cfg.tag else str(cfg.architecture)
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _readable(path: Path) -> bool:

@@ -11,10 +11,11 @@ import timm
 import torch
 from torch import nn
 
-from mambaout.evaluation.cost import cost
+from mambaout.catalogue.mixing import Mixing
+from mambaout.evaluation.counting import cost
 from mambaout.evaluation.interval import wilson_interval
 from mambaout.evaluation.probe import probe_digest, probe_logits, probe_pictures
-from mambaout.models.mixing import Mixing, with_mixing
+from mambaout.models.mixing import with_mixing
 from mambaout.training.calibration import calibrate, logits_of
 from mambaout.training.config import Recipe
 from mambaout.training.data import Dataset, Split

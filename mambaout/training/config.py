@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
-from mambaout.models.mixing import Mixing
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from mambaout.catalogue.bundled import CAUSAL
 from mambaout.evaluation.files import atomically, write_json, write_text
-from mambaout.models.bundled import CAUSAL
 from mambaout.training.card import card
 from mambaout.training.card_text import markdown
 from mambaout.training.config import Recipe, TrainingError

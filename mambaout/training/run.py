@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mambaout.models.checkpoints import file_sha256
+from mambaout.catalogue.hashing import file_sha256
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import load_dataset, load_others
 from mambaout.training.export import export, tag_of

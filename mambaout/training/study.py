@@ -15,8 +15,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.files import write_json, write_text
-from mambaout.models.mixing import Mixing
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.export import HalfMovesAccuracy
 from mambaout.training.options import add_recipe, add_surroundings, report_line, surroundings

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from app.store import DEFAULT_PAIR, ModelStore
-from mambaout.models.catalogue import ModelCard
-from mambaout.models.vocabulary import Vocabulary
-from mambaout.models.weights import WeightsStatus
+from mambaout.catalogue.cards import ModelCard
+from mambaout.catalogue.status import WeightsStatus
+from mambaout.catalogue.vocabulary import Vocabulary
 from tests.app.visitor import Visit, serving
 
 CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
@@ -105,6 +105,9 @@ def card(name, family="MambaOut", *, has_scan=False, weights=BUNDLED):
         data="24 classes of Tiny-ImageNet",
         input_size=(3, 64, 64),
         weights=weights,
+        params=1000,
+        macs=None,
+        no_causal_form=None,
     )
 
 

@@ -17,7 +17,7 @@ SINGULAR = {"tr", "label", "noted"}
 SHOWN = ("mambaout/evaluation/caveats.py",)
 METHODS = "mambaout/explain/cam_methods.py"
 UNITS = ("mambaout/explain/trace.py", "mambaout/explain/activity.py")
-MIXERS = "mambaout/models/catalogue.py"
+MIXERS = "mambaout/catalogue/cards.py"
 
 
 def messages() -> dict[str, str | None]:

@@ -31,9 +31,9 @@ from app.numbers import number
 from app.places import Control, Picture
 from app.store import DEFAULT_PAIR, weights_card
 from app.warm_up import warm_up
+from mambaout.catalogue.status import WeightsStatus
 from mambaout.errors import ExplanationError, WeightsUnavailable
 from mambaout.evaluation.novelty import Hint, novelty_hint
-from mambaout.models.weights import WeightsStatus
 from mambaout.pictures.overlay import per_area
 
 SWAPPED = DEFAULT_PAIR[::-1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from app import map_markup, markup
 from app.models_markup import models_table
-from mambaout.models.vocabulary import Vocabulary, short_names
+from mambaout.catalogue.vocabulary import Vocabulary, short_names
 
 HOSTILE = '<img src=x onerror="alert(1)">${alert(1)}{{value}}'
 

@@ -12,9 +12,9 @@ import torch
 
 from app.store import DEFAULT_PAIR, ModelStore
 from mambaout import with_mixing
+from mambaout.catalogue.bundled import causal_twin
+from mambaout.catalogue.status import WeightsStatus
 from mambaout.errors import MambaOutError, WeightsUnavailable
-from mambaout.models.bundled import causal_twin
-from mambaout.models.weights import WeightsStatus
 
 MAMBAOUT, VIM = DEFAULT_PAIR
 

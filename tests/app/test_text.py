@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app import numbers, text
-from mambaout.models.weights import WeightsStatus
+from mambaout.catalogue.status import WeightsStatus
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 
 import mambaout.models  # noqa: F401 - registers the families
+from mambaout.catalogue import sources
 from mambaout.models import weights
 from mambaout.training.classes import EVERYDAY
 
@@ -54,8 +55,8 @@ def downloaded(tmp_path_factory):
     """A cache as if a network of timm's that has no causal form had been downloaded."""
     folder = tmp_path_factory.mktemp("cache")
     declared = weights.declared_weights(RESNET)
-    source = weights._official(declared)
-    path = weights._converted_path(declared, source, folder)
+    source = sources.official_file(declared)
+    path = sources.converted_path(declared, source, folder)
     path.parent.mkdir()
     save_file(drawn(RESNET, 3).state_dict(), path)
     return path.parent

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation.accuracy import count
 from mambaout.evaluation.interval import wilson_interval
 from mambaout.evaluation.matching import Matching, ModelClasses
 from mambaout.evaluation.models import View
 from mambaout.evaluation.picture_files import Picture
 from mambaout.evaluation.records import Answer, Record
-from mambaout.models.vocabulary import Vocabulary
 
 ANIMALS = ("ant", "bee", "cat", "dog", "emu", "fox", "gnu")
 WIDE, NARROW = View("wide", "bidirectional"), View("narrow", "causal")

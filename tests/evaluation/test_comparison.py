@@ -10,8 +10,9 @@ import timm
 import torch
 
 from mambaout import with_mixing
-from mambaout.evaluation.comparison import Answered, Said, ask, difference, with_heat, with_trace
-from mambaout.models.vocabulary import Vocabulary
+from mambaout.catalogue.vocabulary import Vocabulary
+from mambaout.evaluation.comparison import ask, with_heat, with_trace
+from mambaout.evaluation.said import Answered, Said, difference
 
 CLASSES = Vocabulary(tuple("abcdefg"), tuple(f"n{i}" for i in range(7)))
 FIRST = Said(CLASSES, np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.06, 0.04], np.float32))

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mambaout.evaluation.comparison import Answered, Said
+from mambaout.catalogue.bundled import bundled_card
+from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation.comparison_report import PictureFacts, Report, write_report
+from mambaout.evaluation.said import Answered, Said
 from mambaout.explain import Explanation, PathTrace, ScanTrace
-from mambaout.models.bundled import bundled_card
-from mambaout.models.vocabulary import Vocabulary
 
 CLASSES = Vocabulary(tuple("abcdef"), tuple(f"n{i}" for i in range(6)))
 PICTURE = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
@@ -29,7 +29,8 @@ PICTURE = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
 PROGRAM = """
 import sys, torch
 from PIL import Image
-from mambaout.evaluation.comparison import Answered, ask, with_heat, with_trace
+from mambaout.evaluation.said import Answered
+from mambaout.evaluation.comparison import ask, with_heat, with_trace
 from mambaout.evaluation.comparison_report import PictureFacts, Report, write_report
 from mambaout.evaluation.models import load_model
 torch.set_num_threads(1)

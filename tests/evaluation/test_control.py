@@ -12,7 +12,7 @@ from mambaout.errors import ExplanationError
 from mambaout.evaluation import randomised_control
 from mambaout.evaluation.control import _redrawn
 from mambaout.explain import grad_cam
-from mambaout.explain.agreement import rank_correlation
+from mambaout.explain.map_agreement import rank_correlation
 from tests.explain.guests import FAMILIES, busy_model, left_as_found, picture
 from tests.models.causality import redrawn
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mambaout.evaluation.cost import cost
+from mambaout.evaluation.counting import cost
 from mambaout.evaluation.sequence import (
     depthwise,
     is_long,

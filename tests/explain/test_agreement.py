@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from mambaout.errors import ExplanationError
 from mambaout.explain import Explanation, agreement
-from mambaout.explain.agreement import rank_correlation, resampled
+from mambaout.explain.map_agreement import rank_correlation, resampled
 
 
 def a_map(values):

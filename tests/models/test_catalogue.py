@@ -8,11 +8,11 @@ import pytest
 import timm
 import torch
 
+from mambaout.catalogue.bundled import bundled_card
+from mambaout.catalogue.cards import FAMILIES, offered, offered_card
+from mambaout.catalogue.published import PUBLISHED
 from mambaout.models import __main__ as command
-from mambaout.models import catalogue
-from mambaout.models.catalogue import offered, offered_card
 from mambaout.models.labels import class_labels
-from mambaout.models.published import PUBLISHED
 
 # Counted from the authors' own models.
 PARAMETERS = {
@@ -64,7 +64,7 @@ def test_everything_with_weights_is_offered(cards):
     ours = {
         name
         for name in timm.list_models(pretrained=True)
-        if timm.models.model_entrypoint(name.partition(".")[0]).__module__ in catalogue._FAMILIES
+        if timm.models.model_entrypoint(name.partition(".")[0]).__module__ in FAMILIES
         and not name.partition(".")[0].endswith("_atto")
         and not name.startswith("deit")
     }
@@ -117,19 +117,19 @@ def test_what_families_say_is_true_of_their_networks(cards):
     assert not checked["MambaOut"]
 
 
-def test_reason_for_no_causal_form(cards, monkeypatch):
-    def refuse(model, mixing):
-        raise TypeError("its gate looks at all tokens")
-
-    monkeypatch.setattr(catalogue, "with_mixing", refuse)
-    catalogue._read_off.cache_clear()
-    assert cards["mambaout_femto.in1k"].no_causal_form == "its gate looks at all tokens"
-    catalogue._read_off.cache_clear()
+def test_a_miniatures_multiply_adds_are_on_its_card(cards, monkeypatch, tmp_path):
+    name = "vim_atto.tiny_imagenet"
+    assert cards[name].macs == bundled_card(f"{name}.safetensors")["macs"]
+    files = {f"{name}.safetensors": {"sha256": "0", "bytes": 7}}
+    (tmp_path / "manifest.json").write_text(json.dumps(files))
+    monkeypatch.setenv("MAMBAOUT_CHECKPOINTS", str(tmp_path))
+    assert offered_card(name).macs is None
+    assert offered_card(name).params == cards[name].params
 
 
 def test_every_family_of_ours_is_offered():
     modules = {timm.models.model_entrypoint(name).__module__ for name in timm.list_models()}
-    assert {m for m in modules if m.startswith("mambaout.models.")} <= set(catalogue._FAMILIES)
+    assert {m for m in modules if m.startswith("mambaout.models.")} <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("family", ["mambaout", "vim_", "deit"])

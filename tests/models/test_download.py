@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from mambaout.catalogue.download import download
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.download import download
 from tests.models.file_server import FileServer
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB

@@ -21,15 +21,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from timm.models import _registry
 
+from mambaout.catalogue.bundled import causal_twin, trained_mixing
+from mambaout.catalogue.sources import cache_directory
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.bundled import causal_twin, trained_mixing
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.models.weights import (
-    cache_directory,
-    fetch_weights,
-    weights_file,
-    weights_status,
-)
+from mambaout.models.weights import fetch_weights, weights_file, weights_status
 from tests.models.author_files import saved, vim_release, vim_tensors
 from tests.models.file_server import COMMIT, FileServer
 

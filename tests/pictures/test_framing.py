@@ -8,7 +8,7 @@ import timm
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from mambaout.models.catalogue import offered
+from mambaout.catalogue.cards import offered
 from mambaout.pictures.framing import Framing
 
 

@@ -17,8 +17,8 @@ import pytest
 import timm
 import torch
 
+from mambaout.catalogue.bundled import bundled_card, bundled_directory
 from mambaout.evaluation.probe import probe_digest, probe_logits, probe_pictures
-from mambaout.models.bundled import bundled_card, bundled_directory
 from mambaout.models.mixing import with_mixing
 from mambaout.training.config import Recipe
 from mambaout.training.data import load_dataset

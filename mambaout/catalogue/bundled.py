@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mambaout.catalogue.hashing import file_sha256
+from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.checkpoints import file_sha256
-from mambaout.models.mixing import Mixing
 
 CAUSAL = "_causal"
 """How the tag of weights ends that were trained with causal token mixers."""

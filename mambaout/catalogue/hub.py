@@ -28,9 +28,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import tqdm
 
+from mambaout.catalogue.download import Progress
+from mambaout.catalogue.hashing import file_sha256
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.checkpoints import file_sha256
-from mambaout.models.download import Progress
 
 # HfHubHTTPError derives from the base error of whichever HTTP library the client uses.
 _CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, HfHubHTTPError, HfHubHTTPError.__bases__[0])

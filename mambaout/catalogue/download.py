@@ -1,7 +1,7 @@
 """Download one file over https, resumed after a cut.
 
 For release files that are not on the Hugging Face Hub (those go through its own client, see
-`mambaout.models.hub`). The bytes go to `<target>.part`, which survives a cut, an error and a
+`mambaout.catalogue.hub`). The bytes go to `<target>.part`, which survives a cut, an error and a
 restart of the program; the target appears only when it is complete.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mambaout.catalogue.hashing import file_sha256
 from mambaout.errors import CheckpointError, WeightsUnavailable
-from mambaout.models.checkpoints import file_sha256
 
 Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in total if known
 
