@@ -2,10 +2,10 @@
 const root = () => element.querySelector('.mo-lens');
 const part = (name) => element.querySelector(`.mo-lens-${name}`);
 const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
-const MODES = ['reads', 'readers', 'state'];
+const SILENCE = 10_000; // [ms] after which what was to follow does not: it was stopped
 const state = {
-  key: null, panes: [], words: {}, titles: {}, place: [0.5, 0.5], lead: 0, mode: 'reads',
-  playing: false, asking: false, coming: false, paints: [], visited: [], answers: 0,
+  key: null, panes: [], words: {}, titles: {}, pictures: [], modes: [], place: [0.5, 0.5], lead: 0, mode: 'reads',
+  playing: false, asked: '', coming: false, heard: 0, paints: [], visited: [], answers: 0,
 };
 let tables = {};
 let last = 0;
@@ -14,7 +14,7 @@ let seen = '';
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const number = (x) => (x === null || x === undefined ? '∞' : String(Number(x.toPrecision(3))).replace('-', '−'));
-const percent = (x) => `${Math.round(100 * x)} %`;
+const percent = (x) => (x > 0 && x < 0.005 ? '< 1 %' : `${Math.round(100 * x)} %`);
 const make = (tag, name, parent) => {
   const made = document.createElement(tag);
   if (name) made.className = `mo-lens-${name}`;
@@ -84,6 +84,32 @@ function trail(pane, patch) {
 }
 
 /* words */
+function spot(pane, patch, share) {
+  return fill(state.words.place, {
+    row: Math.floor(patch / pane.columns) + 1, column: (patch % pane.columns) + 1, share: percent(share),
+  });
+}
+// How far one row is from another, in shares of the second.
+function inWordsMoved(pane, patch, changes) {
+  const words = state.words;
+  const [after, before] = pane.of.map((index) => weights(state.panes[index], patch));
+  const total = before.reduce((a, b) => a + Math.abs(b), 0);
+  let [lost, gained, gone, least, most] = [0, 0, 0, 0, 0];
+  changes.forEach((change, s) => {
+    if (change < 0) lost -= change;
+    else gained += change;
+    if (pane.step[s] > pane.step[patch] && after[s] === 0) gone += before[s];
+    if (change < changes[least]) least = s;
+    if (change > changes[most]) most = s;
+  });
+  if (!lost && !gained) return words.same;
+  const told = [fill(words.moved, {
+    lost: percent(lost / total), gone: percent(gone / total), gained: percent(gained / total),
+  })];
+  if (lost) told.push(fill(words.falls, { place: spot(pane, least, -changes[least] / total) }));
+  if (gained) told.push(fill(words.rises, { place: spot(pane, most, changes[most] / total) }));
+  return told.join(' ');
+}
 function inWords(pane, patch, found) {
   const words = state.words;
   const row = Math.floor(patch / pane.columns);
@@ -99,9 +125,10 @@ function inWords(pane, patch, found) {
     })}`;
   }
   if (!found) {
-    const some = state.mode === 'readers' ? words.some : words.waiting;
+    const some = state.mode === 'readers' ? words.some : state.asked ? words.asked : words.waiting;
     return `${where} ${fill(some, { n: pane.known, all: pane.rows * pane.columns })}`;
   }
+  if (pane.of) return `${where} ${inWordsMoved(pane, patch, found)}`;
   const size = Float64Array.from(found, Math.abs);
   const total = size.reduce((a, b) => a + b, 0);
   if (!total) return `${where} ${words.nothing}`;
@@ -112,9 +139,7 @@ function inWords(pane, patch, found) {
   const after = pane.step[patch];
   for (let s = 0; s < size.length; s++) if (pane.step[s] > after) later += size[s];
   const sentence = words[pane.walk.path ? state.mode : `${state.mode}_raster`];
-  const places = best.slice(0, 3).filter((s) => size[s] > 0).map((s) => fill(words.place, {
-    row: Math.floor(s / pane.columns) + 1, column: (s % pane.columns) + 1, share: percent(size[s] / total),
-  }));
+  const places = best.slice(0, 3).filter((s) => size[s] > 0).map((s) => spot(pane, s, size[s] / total));
   return [
     where,
     fill(sentence, { n, all: size.length, later: percent(later / total) }),
@@ -125,19 +150,23 @@ function inWords(pane, patch, found) {
 /* drawing */
 function draw() {
   const start = performance.now();
+  const scales = {};
   for (const pane of whole()) {
     const patch = patchAt(pane, state.place);
-    const shown = state.mode === 'state' ? trail(pane, patch) : null;
-    const values = shown?.values ?? weights(pane, patch);
     pane.patch = patch;
-    pane.values = values;
+    pane.shown = state.mode === 'state' ? trail(pane, patch) : null;
+    pane.values = pane.shown?.values ?? weights(pane, patch);
+    let high = pane.shown?.high ?? 0;
+    // What a token reads of itself would often leave no colour for the others: it is cut off.
+    if (pane.values && !pane.shown) pane.values.forEach((value, i) => { if (i !== patch) high = Math.max(high, Math.abs(value)); });
+    pane.own = pane.values && !pane.shown ? Math.abs(pane.values[patch]) : 0;
+    scales[pane.scale] = Math.max(scales[pane.scale] ?? 0, high || pane.own);
+  }
+  for (const pane of whole()) {
+    const { patch, shown, values, own } = pane;
     const signed = pane.signed && state.mode !== 'state';
     const table = signed ? tables.signed : tables.plain;
-    let high = shown?.high ?? 0;
-    // What a token reads of itself would often leave no colour for the others: it is cut off.
-    if (values && !shown) values.forEach((value, i) => { if (i !== patch) high = Math.max(high, Math.abs(value)); });
-    const own = values && !shown ? Math.abs(values[patch]) : 0;
-    if (!high) high = own;
+    const high = scales[pane.scale];
     const image = pane.image;
     for (let i = 0; i < image.width * image.height; i++) {
       const value = values ? values[i] : 0;
@@ -176,12 +205,17 @@ function draw() {
   if (state.paints.length > 500) state.paints.shift();
 }
 function tell() {
-  part('says').textContent = whole().map((pane) => `${pane.name}: ${pane.told}`).join(' ');
-  const missing = state.mode !== 'state' && whole().some((pane) => !pane.reads[pane.patch]);
-  if (missing && !state.asking && !state.coming) {
-    state.asking = true;
-    trigger('select', { index: state.place });
+  const follows = state.coming && performance.now() - state.heard < SILENCE;
+  const missing = whole().filter((pane) => !pane.reads[pane.patch]).map((pane) => [state.panes.indexOf(pane), pane.patch]);
+  // Each row is asked for once: again only where the visitor comes back to it and it has not come.
+  if (state.mode !== 'state' && !follows && String(missing) !== state.asked) {
+    state.asked = String(missing);
+    if (state.asked) {
+      trigger('select', { index: state.place });
+      draw();
+    }
   }
+  part('says').textContent = whole().map((pane) => `${pane.name}: ${pane.told}`).join(' ');
 }
 function pick(pane, patch, spoken) {
   state.lead = state.panes.indexOf(pane);
@@ -257,7 +291,7 @@ function build(pane, box) {
     ? `${pane.caption}. ${fill(state.words.order, { path: pane.walk.path })}` : `${pane.caption}.`;
   const frame = make('div', 'box', figure);
   const picture = make('img', '', frame);
-  picture.src = pane.picture;
+  picture.src = state.pictures[pane.picture];
   picture.alt = pane.alt;
   const canvas = make('canvas', '', frame);
   canvas.width = pane.columns;
@@ -346,7 +380,9 @@ function bar() {
   const modes = part('modes');
   modes.replaceChildren();
   modes.setAttribute('aria-label', state.words.modes);
-  for (const mode of MODES) {
+  modes.hidden = state.modes.length < 2;
+  part('bar').hidden = !state.modes.includes('state');
+  for (const mode of state.modes) {
     const label = make('label', '', modes);
     const radio = make('input', '', label);
     radio.type = 'radio';
@@ -381,13 +417,20 @@ function load() {
   seen = props.value;
   const value = JSON.parse(seen);
   if (value.key !== state.key) {
-    Object.assign(state, { key: value.key, panes: value.panes, words: value.words, titles: value.titles, visited: [], asking: false });
+    const { key, panes, words, titles, pictures, modes } = value;
+    Object.assign(state, { key, panes, words, titles, pictures, modes, visited: [], asked: '' });
+    if (!modes.includes(state.mode)) [state.mode] = modes;
     tables = { plain: bytes(value.colours.plain), signed: bytes(value.colours.signed) };
     tables.plainRamp = ramp(tables.plain, 256);
     tables.signedRamp = ramp(tables.signed, 511);
     const box = part('panes');
     box.replaceChildren();
-    for (const pane of state.panes) build(pane, box);
+    let line = box;
+    state.panes.forEach((pane, index) => {
+      pane.scale ??= index;
+      if (pane.line && pane.line !== state.panes[index - 1]?.line) line = make('div', 'line', box);
+      build(pane, line);
+    });
     bar();
     play(false);
     root().hidden = false;
@@ -395,6 +438,7 @@ function load() {
     if (lead) part('at').max = lead.walked.length - 1;
   }
   state.coming = value.coming;
+  state.heard = performance.now();
   for (const rows of value.rows) {
     const pane = state.panes[rows.pane];
     const size = pane.rows * pane.columns;
@@ -404,7 +448,6 @@ function load() {
       pane.reads[patch] = { codes: codes.subarray(i * size, (i + 1) * size), high: rows.high[i] };
     });
   }
-  if (!value.coming) state.asking = false;
   draw();
   if (value.coming) return;
   state.answers += 1;

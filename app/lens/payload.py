@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,25 @@ from PIL import Image
 
 from app.language import tr
 from app.lens import text
-from app.lens.request import Look, Rows, Walk
+from app.lens.reader import Rows
+from app.lens.request import Look, Walk
 from app.text import path_name
 from mambaout.pictures.overlay import Scale
 
 _TOP = 2**15 - 1  # the code of a row's greatest weight
 
 
+MODES = ("reads", "readers", "state")
+
+
 def whole(
-    key: str, looks: list[Look], path: str, found: list[tuple[int, Rows]], *, coming: bool
+    key: str,
+    looks: Sequence[Look],
+    path: str,
+    found: Sequence[tuple[int, Rows]],
+    *,
+    coming: bool,
+    modes: Sequence[str] = MODES,
 ) -> str:
     """The value of the widget, as JSON: every pane, and weights, added to those under one key.
 
@@ -31,11 +42,16 @@ def whole(
         path: the scan path to play.
         found: weights, each with the index of its pane.
         coming: whether more of them follow by themselves.
+        modes: what can be shown, of `MODES`; the scan can be played where its state is among it.
     """
+    pictures = {id(look.seen): look.seen for look in looks if look.seen is not None}
+    places = {picture: i for i, picture in enumerate(pictures)}
     value = {
         "key": key,
         "coming": coming,
-        "panes": [pane(look, path) for look in looks],
+        "modes": modes,
+        "pictures": [_picture(picture) for picture in pictures.values()],
+        "panes": [pane(look, path) | {"picture": places.get(id(look.seen))} for look in looks],
         "words": {name: tr(words) for name, words in text.WIDGET.items()},
         "titles": {name: tr(words) for name, words in text.CURVES.items()},
         "colours": {
@@ -50,7 +66,7 @@ def whole(
 def pane(look: Look, path: str) -> dict[str, Any]:
     """One model's half. `path` is played where the layer has it, its first one elsewhere."""
     if look.error or look.seen is None:
-        return {"name": look.title, "error": look.error}
+        return {"name": look.title, "line": look.line, "error": look.error}
     rows, columns = look.grid
     walk = next((walk for walk in look.walks if walk.path == path), look.walks[0])
     caption = text.caption(
@@ -59,15 +75,17 @@ def pane(look: Look, path: str) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "name": look.title,
+        "line": look.line,
         "error": "",
         "caption": caption,
-        "picture": _picture(look.seen),
         "alt": text.alt(look.title),
         "box": look.box,
         "rows": rows,
         "columns": columns,
         "unit": look.unit,
         "signed": look.signed,
+        "scale": look.scale,
+        "of": look.of,
         "notes": list(look.notes),
         "walk": _walk(walk),
     }

@@ -15,6 +15,7 @@ from torch import nn
 from app import text as page_text
 from app.language import tr
 from app.lens import text
+from app.lens.reader import Reader, Rows
 from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
@@ -23,12 +24,10 @@ from mambaout.errors import MambaOutError
 from mambaout.explain import (
     MixerActivity,
     PathTrace,
-    TokenReads,
     mixer_activity,
     mixer_names,
     scan_layers,
     scan_trace,
-    token_reads,
     why_no_scan,
 )
 from mambaout.explain.token_mixers import find_mixer
@@ -74,14 +73,9 @@ class Look:
     signed: bool = False
     notes: tuple[str, ...] = ()  # what a reader must know, sentence by sentence
     error: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What some patches read: ``weights[i]`` is what patch ``patches[i]`` reads from all."""
-
-    patches: np.ndarray  # (rows,) int64
-    weights: np.ndarray  # (rows, h*w) float32
+    line: str = ""  # panes of the same line stand side by side
+    scale: int | None = None  # the pane whose colour scale is this one's too
+    of: tuple[int, int] | None = None  # the panes whose difference this one is: first less second
 
 
 Step = tuple[int, Look | Rows | None, str]  # which model, what is new of it, what is being done
@@ -106,26 +100,26 @@ def look(
         only: a place of the picture, in shares of its sides; only the tokens there are measured.
     """
     digest = picture_digest(picture)
-    readers: list[_Reader | None] = [None, None]
+    halves: list[_Half | None] = [None, None]
     for index, name in enumerate(names):
         title = store.card(name).title
         try:
             for model, status in loading(store, name, title):
                 yield index, None, status
                 if model is not None:
-                    reader = _Reader(store, model, picture, digest, mixing, choice, index)
-                    readers[index] = reader
-                    yield index, reader.look(), tr(text.FOLLOWING)
+                    half = _Half(store, model, picture, digest, mixing, choice, index)
+                    halves[index] = half
+                    yield index, half.look(), tr(text.FOLLOWING)
         except MambaOutError as error:
-            readers[index] = None
+            halves[index] = None
             yield index, Look(title, error=page_text.sentence(str(error))), tr(page_text.WORKING)
-    for index, ready in enumerate(readers):
+    for index, ready in enumerate(halves):
         if ready is not None:
             for rows, status in ready.rows(only):
                 yield index, rows, status
 
 
-class _Reader:
+class _Half:
     """One model's half of a request."""
 
     def __init__(
@@ -138,50 +132,42 @@ class _Reader:
         choice: Choice,
         index: int,
     ) -> None:
-        self.store, self.model, self.picture = store, model, picture
-        self.digest, self.notes = digest, list[str]()
+        self.model, self.picture, self.digest = model, picture, digest
+        self.notes = list[str]()
         try:
-            self.view: nn.Module = model.view(mixing)
+            view = model.view(mixing)
         except TypeError as reason:
             mixing = "bidirectional"
-            self.view = model.view(mixing)
+            view = model.view(mixing)
             self.notes.append(page_text.stays_bidirectional(str(reason)))
-        self.image = model.input_of(picture)
-        width, height = picture.size
-        left, top, right, bottom = model.framing.box(width, height)
-        self.box = (left / width, top / height, right / width, bottom / height)
-        self.layers = mixer_names(self.view)
+        image = model.input_of(picture)
         wanted = choice.layers[index]
-        self.layer = find_mixer(self.view, wanted if wanted in self.layers else None)
-        self.options: dict[str, Any] = {"measure": "jacobian"}
-        scanning = why_no_scan(self.view) is None and self.layer in scan_layers(self.view)
-        self.walks = _walks(self.view, self.image, self.layer, scanning)
+        layer = find_mixer(view, wanted if wanted in mixer_names(view) else None)
+        scanning = why_no_scan(view) is None and layer in scan_layers(view)
+        kept = ("walks", model.card.name, digest, mixing, layer)
+        self.walks = store.results.get(kept, lambda: _walks(view, image, layer, scanning))
+        options: dict[str, Any] = {"measure": "jacobian"}
         if choice.measure == "scan" and scanning:
             has = choice.path in {walk.path for walk in self.walks}
-            self.options = {"measure": "scan", "signed": choice.signed}
-            self.options["path"] = choice.path if has else None
+            options = {"measure": "scan", "signed": choice.signed}
+            options["path"] = choice.path if has else None
         elif choice.measure == "scan":
-            why = why_no_scan(self.view) or f"{self.layer} has no scan, though other layers have"
+            why = why_no_scan(view) or f"{layer} has no scan, though other layers have"
             self.notes += [page_text.sentence(why), tr(text.BY_GRADIENT)]
-        self.key = ("lens", model.card.name, digest, mixing, self.layer, *self.options.values())
-        self.first = self._read([0])
-        self.patches = self.first.grid[0] * self.first.grid[1]
-
-    def _read(self, tokens: list[int]) -> TokenReads:
-        return token_reads(self.view, self.image, self.layer, **self.options, rows=tokens)
+        self.reader = Reader(store, model, picture, digest, mixing, layer, **options)
 
     def look(self) -> Look:
-        first = self.first
+        reader, first = self.reader, self.reader.first
         notes = [*self.notes, first.caveat]
-        if self.patches > MOST_TOKENS:
-            notes.insert(0, text.on_pointing(self.patches))
+        if reader.patches > MOST_TOKENS:
+            notes.insert(0, text.on_pointing(reader.patches))
         return Look(
             title=self.model.card.title,
             digest=self.digest,
             seen=self.model.framing.seen(self.picture),
-            box=self.box,
-            layers=self.layers,
-            layer=self.layer,
+            box=reader.box,
+            layers=reader.layers,
+            layer=reader.layer,
             grid=first.grid,
             walks=self.walks,
             unit=first.unit,
@@ -191,53 +177,33 @@ class _Reader:
 
     def rows(self, only: tuple[float, float] | None) -> Iterator[tuple[Rows, str]]:
         """The weights, all that are kept at once or in pieces of a second or so."""
-        title = self.model.card.title
-        at = self._patch(only or (0.5, 0.5))
-        if only is not None or self.patches > MOST_TOKENS:
-            yield self._piece([at]), text.reading(title, 1, self.patches)
+        title, reader = self.model.card.title, self.reader
+        at = reader.patch(only or (0.5, 0.5))
+        if only is not None or reader.patches > MOST_TOKENS:
+            yield reader.row(at), text.reading(title, 1, reader.patches)
             return
-        try:
-            kept = self.store.results.get(self.key, _not_kept)
-        except LookupError:
-            pieces: list[Rows] = []
-            for piece in self._pieces(at):
-                pieces.append(piece)
-                found = sum(len(p.patches) for p in pieces)
-                yield piece, text.reading(title, found, self.patches)
-            patches = np.concatenate([piece.patches for piece in pieces])
-            weights = np.concatenate([piece.weights for piece in pieces])
-            self.store.results.get(self.key, lambda: Rows(patches, weights))
-        else:
-            yield kept, text.reading(title, self.patches, self.patches)
+        kept = reader.all_kept()
+        if kept is not None:
+            yield kept, text.reading(title, reader.patches, reader.patches)
+            return
+        pieces: list[Rows] = []
+        for piece in self._pieces(at):
+            pieces.append(piece)
+            found = sum(len(p.patches) for p in pieces)
+            yield piece, text.reading(title, found, reader.patches)
+        reader.keep_all(pieces)
 
     def _pieces(self, at: int) -> Iterator[Rows]:
         """The patch `at` first, so that there is something to see, then all others."""
-        yield self._piece([at])
-        rest = [patch for patch in range(self.patches) if patch != at]
+        yield self.reader.piece([at])
+        rest = [patch for patch in range(self.reader.patches) if patch != at]
         size, done = 8, 0
         while done < len(rest):
             start = time.perf_counter()
-            yield self._piece(rest[done : done + size])
+            yield self.reader.piece(rest[done : done + size])
             done += size
             if time.perf_counter() - start < _CHUNK_SECONDS / 2:
                 size *= 2
-
-    def _piece(self, patches: list[int]) -> Rows:
-        at = self.first.class_token_index
-        tokens = [patch + (at is not None and patch >= at) for patch in patches]
-        return Rows(np.array(patches), self._read(tokens).patches())
-
-    def _patch(self, place: tuple[float, float]) -> int:
-        """The patch at a place of the picture, the nearest one where it is not seen."""
-        height, width = self.first.grid
-        left, top, right, bottom = self.box
-        x = (place[0] - left) / (right - left) * width
-        y = (place[1] - top) / (bottom - top) * height
-        return min(max(int(y), 0), height - 1) * width + min(max(int(x), 0), width - 1)
-
-
-def _not_kept() -> Rows:
-    raise LookupError
 
 
 def _walks(view: nn.Module, image: torch.Tensor, layer: str, scanning: bool) -> tuple[Walk, ...]:

@@ -13,11 +13,12 @@ from app import text as page_text
 from app.language import label, tr
 from app.lens import text
 from app.lens.payload import whole
-from app.lens.request import Choice, Look, Rows, look
+from app.lens.place import place_of
+from app.lens.reader import Rows
+from app.lens.request import Choice, Look, look
 from app.lens.widget import token_lens
 from app.page import Page, Tab, Updates
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import MambaOutError
 
 
 def build(page: Page) -> None:
@@ -78,8 +79,9 @@ def build(page: Page) -> None:
     def ask(*asked: Any) -> Iterator[Updates]:
         yield from shown(asked)
 
-    def ask_there(*asked: Any, event: gr.EventData) -> Iterator[Updates]:
-        yield from shown(asked, _place(event))
+    # The event first: gradio looks for it no further than the first starred parameter.
+    def ask_there(event: gr.EventData, *asked: Any) -> Iterator[Updates]:
+        yield from shown(asked, place_of(event))
 
     page.asked(ask, inputs, outputs, status)
     for chooser in (*choosers, measure, signed):
@@ -137,18 +139,6 @@ class _Answer:
         chosen = self.choice.path if self.choice.path in paths else text.ALL_PATHS
         updates[choosers[-1]] = gr.Radio(choices=offered, value=chosen, visible=bool(paths))
         return updates
-
-
-def _place(event: gr.EventData) -> tuple[float, float]:
-    """The place of the picture that was picked, in shares of its sides."""
-    place = getattr(event, "index", None)
-    if (
-        not isinstance(place, list)
-        or len(place) != 2
-        or not all(isinstance(x, int | float) and 0 <= x <= 1 for x in place)
-    ):
-        raise MambaOutError(tr(text.NO_PLACE))
-    return place[0], place[1]
 
 
 TAB = Tab("lens", text.TITLE, build)

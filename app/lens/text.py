@@ -46,10 +46,18 @@ WIDGET = {
     "no_state": noted("No scan, no state."),
     "nothing": noted("Nothing: all weights are zero."),
     "waiting": noted("Not measured yet."),
+    "asked": noted("Being measured, one moment …"),
     "some": noted("Known once all tokens are measured: {n} of {all} by now."),
     "strongest": noted("Strongest: {places}."),
     "place": noted("row {row}, column {column} ({share})"),
     "where": noted("Row {row}, column {column} of {rows} × {columns}."),
+    "same": noted("The same in both."),
+    "moved": noted(
+        "Causally it loses {lost} of what it read: {gone} lay on later tokens, where it now reads "
+        "nothing. It gains {gained}."
+    ),
+    "falls": noted("Falls most at {place}."),
+    "rises": noted("Rises most at {place}."),
     "count": noted(
         "Counted are the fewest tokens that hold 90 % of the weight. A place without colour has "
         "weight zero. What a token has of itself may be beyond the scale."

@@ -44,6 +44,36 @@ ALL_SEE_ALL = noted("Every token may see all others.")
 CHANGE = noted("What changed")
 
 
+READS = noted("What a token reads, in both mixings")
+READS_HELP = noted(
+    "Point at a patch of one of the pictures, or move with the arrow keys: what its token reads is "
+    "measured then, in one layer of each model, on the same weights. The third picture is causal "
+    "minus bidirectional. All scan paths of a mixing run here, whatever is chosen above."
+)
+CLASS_TOKEN = noted("The class token is no patch: what is read of it is left out.")
+INPUTS_DIFFER = noted(
+    "In the causal model the layers before this one are causal too, so the tokens it is given "
+    "differ too."
+)
+CHANGE_UNIT = noted("causal minus bidirectional, same unit; zero is in the middle of the scale")
+
+
+def pane_title(model: str, mixing: str) -> str:
+    return tr("{model}, {mixing}", model=model, mixing=mixing.replace("\u00ad", ""))
+
+
+def causal_less_bidirectional() -> str:
+    return tr("causal minus bidirectional")
+
+
+def reading(name: str) -> str:
+    return tr("What the token reads in {name}, bidirectional and causal …", name=name)
+
+
+def read_in(seconds: float) -> str:
+    return tr("The token's reads took {time}.", time=duration(seconds))
+
+
 def title(kind: str, trained: Mixing) -> str:
     """What an answer is called, with whether its weights were trained that way."""
     if kind == "trained":

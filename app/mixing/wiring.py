@@ -11,6 +11,7 @@ from app import markup, text
 from app.language import tr
 from app.link import Option, one_of, some_of
 from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
+from app.mixing.reads_wiring import Reads
 from app.page import Components, Page, Updates
 from app.places import Control, Show, Values, keep, placed, show_image
 from app.safe_image import notes_of
@@ -19,7 +20,7 @@ from app.store import ModelStore
 _TABLES = ("table", "pathtable", "trainedtable")
 
 
-def asking(page: Page, places: Components) -> None:
+def asking(page: Page, places: Components, reads: Reads) -> None:
     """Everything that asks a model."""
     store, controls, status = page.store, page.controls, places["status"]
     outputs = [places[name] for name in PLACES]
@@ -33,14 +34,26 @@ def asking(page: Page, places: Components) -> None:
         )
         yield from ask_mixings(store, picture, chosen, notes)
 
-    handler = placed(places, ask, _SHOWS)
+    answers = placed(places, ask, _SHOWS)
+
+    def handler(
+        picture: Any, left: str, right: str, which: str, left_paths: Any, right_paths: Any,
+        *layers: str | None,
+    ) -> Iterator[Updates]:  # fmt: skip
+        yield from answers(picture, left, right, which, left_paths, right_paths)
+        names = {"left": left, "right": right}
+        of_sides = dict(zip(markup.SIDES, layers, strict=True))
+        yield from reads.shown(picture, names, which, of_sides)
+
     inputs = [
         *(controls[name] for name in ("picture", "left", "right")),
         places["which"],
         *(places[f"{side}_paths_choice"] for side in markup.SIDES),
+        *reads.layers,
     ]
-    page.asked(handler, inputs, outputs, status)
-    page.asks_model(places["which"].input, handler, inputs, outputs, status)
+    filled = [*outputs, *reads.outputs]
+    page.asked(handler, inputs, filled, status)
+    page.asks_model(places["which"].input, handler, inputs, filled, status)
     for side in markup.SIDES:
         choice = places[f"{side}_paths_choice"]
         by_paths = placed(places, _paths(store, side), _SHOWS)

@@ -6,9 +6,11 @@ import base64
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from app.lens import payload, request, text
-from app.lens.request import Choice, Look, Rows, look
+from app.lens import payload, reader, request, text
+from app.lens.reader import Rows
+from app.lens.request import Choice, Look, look
 from app.store import DEFAULT_PAIR
 from mambaout.explain import token_reads
 
@@ -89,6 +91,31 @@ def test_of_a_large_layer_only_the_place_is_measured(store, picture, monkeypatch
     # The picture is wider than high, so its left edge is not seen: the nearest patch is taken.
     _, (_, matrix), _ = looked(store, picture, only=(0.0, 0.0))
     assert np.flatnonzero(~np.isnan(matrix).any(1)).tolist() == [0]
+
+
+def test_a_row_that_was_measured_is_never_measured_again(store, monkeypatch):
+    measured = []
+
+    def counted(*args, **options):
+        measured.append(options["rows"])
+        return token_reads(*args, **options)
+
+    monkeypatch.setattr(reader, "token_reads", counted)
+    monkeypatch.setattr(request, "MOST_TOKENS", 100)
+    rng = np.random.default_rng(5)
+    new = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    # Of the left model, whose layer is small, all rows are kept, and each is measured once.
+    _, (left, _), _ = looked(store, new)
+    whole = [row for rows in measured for row in rows]
+    assert len(whole) == 1 + 64 + 2  # of each layer the first one more, for its shape; and a row
+    for place in ((0.1, 0.1), (0.9, 0.1), (0.1, 0.1)):
+        measured.clear()
+        _, (again, _), _ = looked(store, new, only=place)
+        (row,) = np.flatnonzero(~np.isnan(again).any(1))
+        np.testing.assert_array_equal(again[row], left[row])
+        if place == (0.9, 0.1):
+            assert measured == [[1 * 16 + 14]]
+    assert measured == []
 
 
 def test_zero_and_nothing_else_is_sent_as_zero():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.lens import payload
 from app.mixing.handlers import (
     PLACES,
     Chosen,
@@ -17,10 +19,12 @@ from app.mixing.handlers import (
     paths_chosen,
 )
 from app.mixing.markup import change
+from app.mixing.reads import read_twice
 from app.places import Control, Picture
 from app.store import DEFAULT_PAIR, LoadedModel
 from mambaout import with_paths
 from mambaout.evaluation.divergence import js_divergence, kl_divergence
+from mambaout.explain import token_reads
 
 MAMBAOUT, VIM = DEFAULT_PAIR
 BOTH = Chosen({"left": MAMBAOUT, "right": VIM}, "both", {"left": [], "right": []})
@@ -177,6 +181,77 @@ def test_a_model_that_cannot_be_switched_says_why_and_keeps_the_rest(steps, monk
     assert change(done["result"].subject("right"), "causal") == ""
     assert isinstance(done["right_bidirectional_heat"], Picture)
     assert done["left_table"]
+
+
+def twice(store, picture, names, place=(0.5, 0.5), layers=None):
+    """What the lens of the tab is given, by side."""
+    layers = layers or {"left": None, "right": None}
+    return list(read_twice(store, picture, names, layers, place))[-1][0]
+
+
+@pytest.mark.parametrize("place", [(0.5, 0.5), (0.3, 0.2), (0.99, 0.99)])
+def test_reads_of_both_mixings_and_what_sets_them_apart(steps, place):
+    store, picture, _ = steps
+    for side, panes in twice(store, picture, BOTH.names, place).items():
+        whole, causal, change = panes.looks
+        before, after, changed = (rows.weights[0] for rows in panes.rows)
+        (at,) = {int(rows.patches[0]) for rows in panes.rows}
+        model = store.get(BOTH.names[side])
+        measured = {}
+        for mixing in ("bidirectional", "causal"):
+            view, image = model.view(mixing), model.input_of(picture)
+            middle = token_reads(view, image, whole.layer, rows=[0]).class_token_index
+            token = at + (middle is not None and at >= middle)
+            (measured[mixing],) = token_reads(view, image, whole.layer, rows=[token]).patches()
+        later = np.arange(len(before)) > at
+        # Bidirectional does read later tokens, all but the last one: the rest would prove nothing.
+        assert (measured["bidirectional"][later] > 0).any() == (at < len(before) - 1)
+        assert before == pytest.approx(measured["bidirectional"], rel=1e-4, abs=1e-9)
+        assert after == pytest.approx(measured["causal"], rel=1e-4, abs=1e-9)
+        assert np.abs(changed).max() > 1e-3 * before.max()
+        np.testing.assert_array_equal(changed, after - before)
+        assert (after[later] == 0).all()
+        np.testing.assert_array_equal(changed[later], -before[later])
+        assert change.signed
+        assert not whole.signed
+        first = 0 if side == "left" else 3
+        assert (whole.scale, causal.scale, change.scale) == (first, first, None)
+        assert change.of == (first + 1, first)
+        assert change.title.endswith("causal minus bidirectional")
+
+
+def test_reads_say_what_a_reader_must_know(steps):
+    store, picture, _ = steps
+    found = twice(store, picture, BOTH.names)
+    left, right = (found[side].looks for side in ("left", "right"))
+    assert "25 of the 49 taps" in " ".join(left[1].notes)
+    assert "lower half of the picture" in " ".join(right[1].notes)
+    assert "class token is no patch" in " ".join(right[0].notes)
+    assert not any("class token" in note for look in left for note in look.notes)
+    assert "layers before this one are causal too" in " ".join(right[2].notes)
+    first = {"left": None, "right": right[0].layers[0]}
+    panes = twice(store, picture, {"right": VIM}, layers=first)["right"]
+    assert panes.looks[2].notes == ()
+
+
+def test_without_a_causal_form_nothing_is_taken_away(steps, monkeypatch):
+    store, picture, _ = steps
+    view = LoadedModel.view
+
+    def no_causal(model, mixing):
+        if mixing == "causal" and model.card.name == VIM:
+            raise TypeError("its states have no order")
+        return view(model, mixing)
+
+    monkeypatch.setattr(LoadedModel, "view", no_causal)
+    found = twice(store, picture, BOTH.names)
+    whole, missing = found["right"].looks
+    assert not whole.error
+    assert missing.error == "This model cannot be switched. Its states have no order."
+    assert len(found["right"].rows) == 1
+    assert len(found["left"].rows) == 3
+    sent = json.loads(payload.whole("", found["right"].looks, "", [], coming=False))
+    assert sent["panes"][1]["error"] == missing.error
 
 
 def test_a_model_chosen_twice_is_asked_once(steps):

@@ -9,8 +9,11 @@ import urllib.parse
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
+
+from tests.app.visitor import NAMELESS
 
 pytestmark = pytest.mark.browser
 
@@ -90,6 +93,95 @@ def test_switched_and_trained_are_told_apart_and_add_up(visit):
     document = json.loads(archive.read("report.json"))
     assert document["answers"]["right_paths"]["paths"] == ["backward"]
     assert "difference_right_paths.png" in archive.namelist()
+
+
+# The element that the script was given is the one that carries its state.
+LENS = """(() => {
+  for (let e = document.querySelector('#mixing-lens .mo-lens'); e; e = e.parentElement)
+    if (e.__lens) return e.__lens;
+})()"""
+READ = f"{LENS}?.state.panes.length === 6 && {LENS}.state.panes.every(p => p.values)"
+
+
+def add_up(page, index, whole, causal, difference):
+    """The three panes of a model agree with each other and with their words."""
+    (patch, before), (_, after), (_, change) = whole, causal, difference
+    later = np.arange(len(before)) > patch
+    assert before[later].max() > 0  # otherwise the rest would prove nothing
+    assert after[patch] > 0
+    assert (after[later] == 0).all()
+    # Each is sent in steps of a thirty-thousandth of its greatest.
+    step = 3 * max(before.max(), after.max()) / 2**15
+    assert change[later] == pytest.approx(-before[later], abs=step)
+    assert change == pytest.approx(after - before, abs=step)
+    assert (change != 0).any()
+    told = page.locator("#mixing-lens .mo-lens-words").nth(index + 2).inner_text()
+    said = r"loses (\d+) % of what it read: (\d+) % lay on later tokens.* It gains (?:< )?(\d+) %"
+    shares = [-change[change < 0].sum(), before[later].sum(), change[change > 0].sum()]
+    found = [float(share) for share in re.search(said, told).groups()]
+    assert found == pytest.approx([100 * share / before.sum() for share in shares], abs=1)
+    legends = page.locator("#mixing-lens .mo-lens-legend")
+    ends = [legends.nth(index + i).locator("span").all_inner_texts() for i in range(3)]
+    (_, high), (_, same), (least, most) = [[end.lstrip("≤≥ ") for end in pair] for pair in ends]
+    assert high == same  # what looks alike in both mixings is alike
+    assert least == f"−{most}"
+
+
+def test_what_a_token_reads_in_both_mixings_and_the_difference(visit):
+    visited = visit()
+    page = visited.page
+    open_mixing(visited)
+    page.wait_for_function(READ)
+    hits = page.locator("#mixing-lens .mo-lens-hit")
+    expect(hits).to_have_count(6)
+
+    def panes():
+        """Patch, and what is drawn, of each pane."""
+        found = page.evaluate(f"{LENS}.state.panes.map(p => [p.patch, [...p.values]])")
+        return [(patch, np.array(values)) for patch, values in found]
+
+    def at(side, row, column):
+        """Point at a patch of one model's causal picture, counted from 0."""
+        hit = hits.nth(3 * side + 1)
+        rows = 8 if side == 0 else 16
+        box = hit.bounding_box()
+        hit.click(
+            position={
+                "x": (column + 0.5) * box["width"] / rows,
+                "y": (row + 0.5) * box["height"] / rows,
+            }
+        )
+        page.wait_for_function(READ)
+
+    at(1, 4, 11)
+    assert [patch for patch, _ in panes()] == [2 * 8 + 5] * 3 + [4 * 16 + 11] * 3
+    for index in (0, 3):
+        add_up(page, index, *panes()[index : index + 3])
+
+    # By keyboard: what was read comes at once, and what was not is asked for.
+    hits.nth(3).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(READ)
+    assert panes()[5][0] == 4 * 16 + 12
+    says = page.locator("#mixing-lens .mo-lens-says")
+    expect(says).to_contain_text("Vim-Atto, causal minus bidirectional: Row 5, column 13 of 16")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(READ)
+    assert panes()[3][0] == 4 * 16 + 11
+    assert not any("queue" in url for url in asked)
+    # One layer of one model; nothing to play, and one thing to show.
+    page.locator("#mixing-right-layer input").click()
+    page.get_by_role("option", name="Layer 1 of 8").click()
+    expect(page.locator("#mixing-lens .mo-lens-caption").nth(4)).to_contain_text("Layer 1 of 8")
+    page.wait_for_function(READ)
+    expect(page.locator("#mixing-lens .mo-lens-bar")).to_be_hidden()
+    assert page.evaluate(NAMELESS) == []
+    # One model alone.
+    page.locator("#mixing-which").get_by_label("Left").click()
+    expect(hits).to_have_count(3)
+    expect(page.locator("#mixing-right-layer")).to_be_hidden()
 
 
 def test_a_link_restores_every_option_at_once(visit, server):
