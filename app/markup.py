@@ -178,7 +178,7 @@ def _knows(facts: Facts) -> str:
         f'<p class="mo-knows">{escaped(text.knows(facts.card))} '
         f"{escaped(text.tensors(facts.tensors))}</p>"
         f'<details class="mo-list"><summary>{escaped(tr("What it can say"))}</summary>'
-        f"<ul>{listed}</ul>{more}"
+        f'<ul tabindex="0" aria-label="{escaped(tr("What it can say"))}">{listed}</ul>{more}'
         "</details>"
     )
 

@@ -16,7 +16,7 @@ from app.store import DEFAULT_PAIR, ModelStore
 from mambaout.catalogue.cards import ModelCard
 from mambaout.catalogue.status import WeightsStatus
 from mambaout.catalogue.vocabulary import Vocabulary
-from tests.app.visitor import Visit, serving
+from tests.app.visitor import PATIENCE_SECONDS, Visit, serving
 
 CLASSES = tuple(f"thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
 BUNDLED = WeightsStatus("bundled", "bundled with the project", 4_000_000, None)
@@ -38,8 +38,9 @@ QUIET = [
 @pytest.fixture(scope="module")
 def chromium():
     """A running browser; where there is none the test fails, `-m "not browser"` leaves it out."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)  # as patient as the page of a visit
     named = os.environ.get("CHROMIUM")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
     found = next(filter(None, map(shutil.which, names)), None)
