@@ -1,4 +1,4 @@
-"""The Models tab: every model on offer, with what it costs and may be used for."""
+"""The Models tab: every model on offer, its cost, what it may be used for, and the study."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from app.events import PRIVATE
 from app.language import label, noted, tr
 from app.models_markup import models_table
 from app.page import Page, Tab
+from app.study_markup import study_section
+from mambaout.evaluation.study_table import rows_of
+from mambaout.models.bundled import bundled_cards
 
 
 def build(page: Page) -> None:
-    """The table, drawn anew when a page is opened: weights may have come meanwhile."""
+    """Table and study, drawn anew when a page is opened: weights may have come meanwhile."""
     heading = gr.HTML(label=label("Models"), elem_id="models-heading")
     table = gr.HTML(label=label("Models on offer"), elem_id="models-table")
+    study = gr.HTML(label=label("Trained, switched, trained causally"), elem_id="models-study")
     page.demo.load(
         lambda: (
             markup.section(tr(text.MODELS_HEADING), tr(text.MODELS_HELP)),
             models_table(page.store.cards()),
+            study_section(rows_of(bundled_cards())),
         ),
-        outputs=[heading, table],
+        outputs=[heading, table, study],
         show_progress="hidden",
         **PRIVATE,
     )

@@ -62,6 +62,11 @@ def bundled_card(file: str) -> dict[str, Any] | None:
     return card
 
 
+def bundled_cards() -> list[dict[str, Any]]:
+    """The cards of all weights in the manifest, in its order."""
+    return [card for file in _manifest() if (card := bundled_card(file))]
+
+
 def trained_mixing(name: str) -> Mixing:
     """The mixing that the weights of a registered name were trained in, as its tag says."""
     return "causal" if name.endswith(CAUSAL) else "bidirectional"

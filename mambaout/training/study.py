@@ -17,12 +17,12 @@ from typing import Any, get_args
 
 from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.files import write_json, write_text
+from mambaout.evaluation.study_plot import plot
+from mambaout.evaluation.study_table import rows_of, study_table
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.export import HalfMovesAccuracy
 from mambaout.training.options import add_recipe, add_surroundings, report_line, surroundings
-from mambaout.training.plot import plot
 from mambaout.training.run import Surroundings, run_recipe
-from mambaout.training.study_table import rows_of, study_table
 
 MODELS = ("mambaout_atto", "vim_atto", "vmamba_atto", "vit_atto")
 

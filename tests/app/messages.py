@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SINGULAR = {"tr", "label", "noted"}
 # Modules of the library whose constants the page shows: their words are messages too.
-SHOWN = ("mambaout/evaluation/caveats.py",)
+SHOWN = ("mambaout/evaluation/caveats.py", "mambaout/evaluation/study_words.py")
 METHODS = "mambaout/explain/cam_methods.py"
 UNITS = ("mambaout/explain/trace.py", "mambaout/explain/activity.py")
 MIXERS = "mambaout/catalogue/cards.py"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mambaout.evaluation.study_plot import plot
+from mambaout.evaluation.study_table import rows_of, study_table
+from mambaout.evaluation.study_words import COLUMNS
 from mambaout.training.__main__ import main
-from mambaout.training.plot import plot
 from mambaout.training.study import Planned, parser, plan, recipes_of
-from mambaout.training.study_table import COLUMNS, rows_of, study_table
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 SVG = "{http://www.w3.org/2000/svg}"

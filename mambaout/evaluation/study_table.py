@@ -6,14 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-COLUMNS = ("trained", "switched", "trained_causally", "opened")
-HEADINGS = {
-    "trained": "trained bidirectionally",
-    "switched": "the same weights, causal",
-    "trained_causally": "trained causally",
-    "opened": "the same weights, bidirectional",
-}
-"""Of the four measured accuracies; the second and the fourth are views of the one before."""
+from mambaout.evaluation.study_words import BELOW, COLUMNS, HEADINGS, NOT_TRAINED, Say, english
 
 _PLACES = {"bidirectional": ("trained", "switched"), "causal": ("trained_causally", "opened")}
 
@@ -67,7 +60,6 @@ def _accuracy(measured: dict[str, Any], count: int) -> dict[str, Any] | None:
 
 def study_table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows in Markdown: top-1 with its 95 % interval, and what differs between the rows."""
-    count = next(row[name]["count"] for row in rows for name in COLUMNS if row[name])
     titles = ("model", "parameters", "multiply-adds", "epochs", *HEADINGS.values())
     lines = ["| " + " | ".join(titles) + " |", "| --- | --: | --: | --: |" + " --: |" * 4]
     several = len({row["seed"] for row in rows}) > 1
@@ -80,21 +72,24 @@ def study_table(rows: Sequence[dict[str, Any]]) -> str:
             *(_cell(row[name]) for name in COLUMNS),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    first = rows[0]
-    lines += [
-        "",
-        (
-            f"Top-1 on {count:,} validation pictures of {first['classes']} classes at "
-            f"{first['pixels']}×{first['pixels']} pixels, with its 95 % interval (Wilson), after "
-            f"training on {first['train_count']:,} pictures."
-        ),
-        "",
-    ]
+    lines += ["", below_table(rows), ""]
     return "\n".join(lines)
+
+
+def below_table(rows: Sequence[dict[str, Any]], say: Say = english) -> str:
+    """What the accuracies of a table are of."""
+    first = rows[0]
+    return say(
+        BELOW,
+        count=f"{next(r[name]['count'] for r in rows for name in COLUMNS if r[name]):,}",
+        classes=first["classes"],
+        pixels=first["pixels"],
+        train_count=f"{first['train_count']:,}",
+    )
 
 
 def _cell(accuracy: dict[str, Any] | None) -> str:
     if accuracy is None:
-        return "not trained"
+        return NOT_TRAINED
     low, high = accuracy["interval"]
     return f"{accuracy['top1']:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-from mambaout.training.study_table import HEADINGS
+from mambaout.evaluation.study_words import (
+    ACCURACY,
+    EPOCHS,
+    HEADINGS,
+    ROW,
+    SEED,
+    SEED_AND_EPOCHS,
+    TITLE,
+    Say,
+    english,
+)
 
 _SHOWN = ("trained", "switched", "trained_causally")
 _LEFT, _WIDTH, _TOP, _ROW, _STEP = 150.0, 520.0, 64.0, 66.0, 16.0
@@ -27,10 +37,15 @@ text { font: 14px system-ui, sans-serif; fill: #1f2328; }
 """
 
 
-def plot(rows: Sequence[dict[str, Any]]) -> str:
+def plot(rows: Sequence[dict[str, Any]], say: Say = english, *, styled: bool = True) -> str:
     """Top-1 of every row as three marks, each with its 95 % interval, over one scale from 0.
 
     Shapes tell the marks apart as well as colours; the words are in ``<title>`` and ``<desc>``.
+
+    Args:
+        rows: of the study, see `rows_of`.
+        say: translates the words.
+        styled: with a style sheet of its own; in a page, whose styles it would change, without.
     """
     highest = max(row[name]["interval"][1] for row in rows for name in _SHOWN if row[name])
     end = min(100, 10 * int(highest * 10 + 1))  # percent
@@ -38,14 +53,14 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
     bottom = _TOP + _ROW * len(rows)
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 {height:g}" role="img" '
-            'aria-labelledby="title desc">'
+            '<svg xmlns="http://www.w3.org/2000/svg" class="study" '
+            f'viewBox="0 0 700 {height:g}" role="img" aria-labelledby="study-title study-words">'
         ),
-        f'<title id="title">{escape(_title(rows))}</title>',
-        f'<desc id="desc">{escape(description(rows))}</desc>',
-        f"<style>{_STYLE}</style>",
+        f'<title id="study-title">{escape(say(TITLE, classes=rows[0]["classes"]))}</title>',
+        f'<desc id="study-words">{escape(description(rows, say))}</desc>',
+        *([f"<style>{_STYLE}</style>"] if styled else []),
         f'<rect class="page" width="700" height="{height:g}"/>',
-        *_legend(),
+        *_legend(say),
     ]
     for percent in range(0, end + 1, 10):
         x = _x(percent / 100, end)
@@ -70,11 +85,11 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
     several = len({row["seed"] for row in rows}) > 1
     for i, row in enumerate(rows):
         middle = _TOP + _ROW * i + _ROW / 2
-        epochs = f"{' + '.join(map(str, row['epochs']))} epochs"
-        below = f"seed {row['seed']}, {epochs}" if several else epochs
+        epochs = " + ".join(map(str, row["epochs"]))
+        below = say(SEED_AND_EPOCHS if several else EPOCHS, epochs=epochs, seed=row["seed"])
         parts += [
             f'<text x="8" y="{middle:g}">{escape(row["model"])}</text>',
-            f'<text class="small" x="8" y="{middle + 16:g}">{below}</text>',
+            f'<text class="small" x="8" y="{middle + 16:g}">{escape(below)}</text>',
         ]
         for k, name in enumerate(_SHOWN):
             if row[name]:
@@ -90,32 +105,34 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def description(rows: Sequence[dict[str, Any]]) -> str:
+def description(rows: Sequence[dict[str, Any]], say: Say = english) -> str:
     """The plot in words, for those who do not see it."""
     sentences = []
     for row in rows:
         told = [
-            f"{HEADINGS[name]} {row[name]['top1']:.1%} ({row[name]['interval'][0]:.1%} to "
-            f"{row[name]['interval'][1]:.1%})"
+            say(
+                ACCURACY,
+                heading=say(HEADINGS[name]),
+                top1=f"{row[name]['top1']:.1%}",
+                low=f"{row[name]['interval'][0]:.1%}",
+                high=f"{row[name]['interval'][1]:.1%}",
+            )
             for name in _SHOWN
             if row[name]
         ]
-        sentences.append(f"{row['model']}, seed {row['seed']}: {', '.join(told)}.")
+        name = f"{row['model']}, {say(SEED, seed=row['seed'])}"
+        sentences.append(say(ROW, name=name, accuracies=", ".join(told)))
     return " ".join(sentences)
 
 
-def _title(rows: Sequence[dict[str, Any]]) -> str:
-    return (
-        f"Top-1 accuracy on {rows[0]['classes']} classes, trained with either mixing and switched, "
-        f"with 95 % intervals"
-    )
-
-
-def _legend() -> list[str]:
+def _legend(say: Say) -> list[str]:
     parts = []
     for k, name in enumerate(_SHOWN):
         x = 20 + k * 225
-        parts += [_mark(name, f"{x}", "24"), f'<text x="{x + 14}" y="29">{HEADINGS[name]}</text>']
+        parts += [
+            _mark(name, f"{x}", "24"),
+            f'<text x="{x + 14}" y="29">{escape(say(HEADINGS[name]))}</text>',
+        ]
     return parts
 
 
