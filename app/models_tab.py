@@ -15,17 +15,17 @@ from mambaout.models.bundled import bundled_cards
 
 
 def build(page: Page) -> None:
-    """Table and study, drawn anew when a page is opened: weights may have come meanwhile."""
+    """Study and table, drawn anew when a page is opened: weights may have come meanwhile."""
+    study = gr.HTML(label=label("Trained, switched, trained causally"), elem_id="models-study")
     heading = gr.HTML(label=label("Models"), elem_id="models-heading")
     table = gr.HTML(label=label("Models on offer"), elem_id="models-table")
-    study = gr.HTML(label=label("Trained, switched, trained causally"), elem_id="models-study")
     page.demo.load(
         lambda: (
+            study_section(rows_of(bundled_cards())),
             markup.section(tr(text.MODELS_HEADING), tr(text.MODELS_HELP)),
             models_table(page.store.cards()),
-            study_section(rows_of(bundled_cards())),
         ),
-        outputs=[heading, table, study],
+        outputs=[study, heading, table],
         show_progress="hidden",
         **PRIVATE,
     )

@@ -18,6 +18,7 @@ HELP = noted(
     "The switch of this page makes a trained model causal without training it. How well would one "
     "do that was trained causally? Each bundled model was trained both ways, on the same pictures."
 )
+PLOT = noted("Plot of the study")
 READING = noted(
     "Made causal by the switch, the same weights change by {switched}. Trained causally, the same "
     "networks differ by {trained}. So the effect of the switch is no measure of what causal mixing "
@@ -35,7 +36,8 @@ def study_section(rows: Sequence[dict[str, Any]]) -> str:
         return ""
     return (
         markup.section(tr(HEADING), tr(HELP))
-        + f'<figure class="mo-study">{plot(rows, tr, styled=False)}</figure>'
+        + '<figure class="mo-study" tabindex="0" role="region" '
+        + f'aria-label="{escaped(tr(PLOT))}">{plot(rows, tr, styled=False)}</figure>'
         + "".join(f"<p>{escaped(words)}</p>" for words in reading(rows))
         + _table(rows)
         + f"<p>{escaped(below_table(rows, tr))}</p>"
@@ -82,7 +84,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     titles = [tr("model"), tr("parameters"), tr("MACs"), tr("epochs"), *map(tr, HEADINGS.values())]
     header = "".join(f'<th scope="col">{escaped(title)}</th>' for title in titles)
     return (
-        '<div class="mo-table mo-numbers" tabindex="0" role="region" '
+        '<div class="mo-table mo-accuracies" tabindex="0" role="region" '
         f'aria-label="{escaped(tr(HEADING))}"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>{''.join(map(_row, rows))}</tbody></table></div>"
     )
