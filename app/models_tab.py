@@ -10,8 +10,8 @@ from app.language import label, noted, tr
 from app.models_markup import models_table
 from app.page import Page, Tab
 from app.study_markup import study_section
+from mambaout.catalogue.bundled import bundled_cards
 from mambaout.evaluation.study_table import rows_of
-from mambaout.models.bundled import bundled_cards
 
 
 def build(page: Page) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from app.language import speaking
 from app.study_markup import reading, study_section
+from mambaout.catalogue.bundled import bundled_cards
 from mambaout.evaluation.study_table import rows_of
-from mambaout.models.bundled import bundled_cards
 
 
 @pytest.fixture
