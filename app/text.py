@@ -28,6 +28,7 @@ NO_SCAN = noted("No scan, no state")
 NO_ANSWER = noted("No answer")
 CHOOSE = noted("Choose a picture to begin.")
 WORKING = noted("Working …")
+WAITING = noted("Waiting until the models are free …")
 TRACING = noted("Reading the state of the scan …")
 STOPPED = noted("Stopped. What had been found until then is kept.")
 UNEXPECTED = noted(

@@ -18,16 +18,14 @@ from app.lens.reader import Rows
 from app.lens.request import Choice, Look, look
 from app.lens.widget import token_lens
 from app.page import Page, Tab, Updates
+from app.status import status_line
 from mambaout.catalogue.mixing import Mixing
 
 
 def build(page: Page) -> None:
     """Its components, and what asks the models."""
     with gr.Column(elem_classes="mo-tab"):
-        status = gr.HTML(
-            html_template='<p role="status">${value}</p>', elem_id="lens-status",
-            elem_classes="mo-lens-status", label=label("Progress of the lens"),
-        )  # fmt: skip
+        status = status_line("lens-status", label("Progress of the lens"))
         heading = gr.HTML(label=label(text.HEADING))
         with gr.Row(elem_classes="mo-tools"):
             layers = [

@@ -19,6 +19,7 @@ from app.mixing import text
 from app.mixing.handlers import Chosen
 from app.mixing.reads import Panes, read_twice
 from app.page import Components, Page, Updates
+from app.status import status_line
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,7 @@ def build(page: Page) -> Reads:
     parts: Components = {}
     with gr.Column(elem_classes=["mo-card", "mo-reads"], elem_id="mixing-reads"):
         parts["heading"] = gr.HTML(label=label(text.READS))
-        parts["status"] = gr.HTML(
-            html_template='<p role="status">${value}</p>', elem_id="mixing-reads-status",
-            elem_classes="mo-lens-status", label=label("Progress of the lens"),
-        )  # fmt: skip
+        parts["status"] = status_line("mixing-reads-status", label("Progress of the lens"))
         with gr.Row(elem_classes="mo-tools"):
             for side, words in zip(markup.SIDES, lens_text.LAYERS, strict=True):
                 parts[side] = gr.Dropdown(
