@@ -51,7 +51,7 @@ def test_so_is_the_question_of_every_other_tab_that_explains(told):
     assert told["page"]["lens"]["calls"] == 1
     assert told["page"]["mixing"]["calls"] == 2  # of the answers, and of what is read
     assert told["page"]["lens"]["lines"] > 3  # and then the visitor left
-    assert "in " in told["page"]["mixing"]["last"]
+    assert " took " in told["page"]["mixing"]["last"]
 
 
 def test_without_a_gpu_the_cpu_answers_and_the_visitor_is_told(told):
