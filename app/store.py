@@ -14,26 +14,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import timm
-import torch
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
-from torch import nn
 
 from app.results import Results
 from mambaout.catalogue.bundled import bundled_card, trained_mixing
 from mambaout.catalogue.cards import ModelCard, offered, offered_card
 from mambaout.catalogue.download import Progress
+from mambaout.catalogue.facts import declared_models
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError, WeightsUnavailable
-from mambaout.evaluation.counting import Cost, cost
-from mambaout.models import with_mixing
-from mambaout.models.vocabulary import vocabulary_of
-from mambaout.models.weights import declared_weights, fetch_weights
 from mambaout.pictures.framing import Framing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mambaout.evaluation import Cost
 
 DevicePolicy = Literal["auto", "cpu", "cuda", "mps"]
 DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
@@ -42,29 +41,14 @@ DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
 _CAPACITY_BYTES = 6 * 2**30
 _RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every way
 
-# Where the request that is being answered has been moved to, if it has.
-_moved: ContextVar[str | None] = ContextVar("device", default=None)
-
-
-@contextmanager
-def running_on(device: str) -> Iterator[None]:
-    """Whatever a store is asked for inside, in this thread or task, runs on this device."""
-    token = _moved.set(device)
-    try:
-        yield
-    finally:
-        _moved.reset(token)
-
-
-def moved_to() -> str | None:
-    """The device of `running_on`, None outside of it."""
-    return _moved.get()
+# Whether the request that is being answered has been moved to the CPU.
+_moved: ContextVar[bool] = ContextVar("moved to the CPU", default=False)
 
 
 def weights_card(name: str) -> dict[str, Any] | None:
     """What is known of the bundled weights of a registered name; None where there are none."""
-    file = declared_weights(name).file
-    return bundled_card(file) if file else None
+    declared = declared_models().get(name)
+    return bundled_card(declared.file) if declared is not None and declared.file else None
 
 
 @dataclass(frozen=True)
@@ -120,6 +104,8 @@ class LoadedModel:
         """
         if mixing == trained_mixing(self.card.name):
             return self.model
+        from mambaout.models import with_mixing
+
         with self._lock:
             if mixing not in self._views:
                 self._views[mixing] = with_mixing(self.model, mixing)
@@ -132,6 +118,10 @@ class LoadedModel:
 
 def pretrained(name: str, progress: Progress | None) -> nn.Module:
     """The registered model with its weights, downloaded first if they are not on this machine."""
+    import timm
+
+    from mambaout.models import fetch_weights
+
     path = fetch_weights(name, progress)
     model: nn.Module = timm.create_model(
         name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
@@ -174,6 +164,8 @@ class ModelStore:
         Raises:
             MambaOutError: the device that was asked for is not on this machine.
         """
+        import torch
+
         present = {
             "cuda": torch.cuda.is_available(),
             "mps": torch.backends.mps.is_available(),
@@ -188,17 +180,28 @@ class ModelStore:
             )
         return self._policy
 
+    @contextmanager
+    def on_cpu(self) -> Iterator[None]:
+        """Whatever is asked for inside, in this thread or task, runs on the CPU."""
+        token = _moved.set(True)
+        try:
+            yield
+        finally:
+            _moved.reset(token)
+
     def _device_now(self) -> str:
-        return moved_to() or self.device
+        return "cpu" if _moved.get() else self.device
 
     def free(self) -> None:
         """Forget every model, and give memory back to the device; running requests keep theirs."""
+        import torch
+
         with self._guard:
             self._loaded.clear()
         gc.collect()
-        if self._device_now() == "cuda":
+        if self.device == "cuda":
             torch.cuda.empty_cache()
-        elif self._device_now() == "mps":
+        elif self.device == "mps":
             torch.mps.empty_cache()
 
     def cards(self) -> list[ModelCard]:
@@ -245,19 +248,22 @@ class ModelStore:
         card = self.card(name)
         if card.weights.state == "unavailable":
             raise WeightsUnavailable(card.weights.reason)
+        from timm.data import create_transform, resolve_data_config
+
+        from mambaout.evaluation import cost
+        from mambaout.models.vocabulary import vocabulary_of
+
         device = self._device_now()
-        model = self._build(name, progress).eval().requires_grad_(False)
+        model = self._build(name, progress).eval().requires_grad_(False).to(device)
         data_config = resolve_data_config(model=model)
         framing = Framing.of(data_config)
-        counted = cost(model, (3, framing.side, framing.side))
-        model = model.to(device)
         return LoadedModel(
             card=card,
             model=model,
             vocabulary=vocabulary_of(name),
             framing=framing,
             transform=create_transform(**data_config, is_training=False),
-            cost=counted,
+            cost=cost(model, (3, framing.side, framing.side)),
             tensors=len(model.state_dict()),
             measured=Measured.of(name),
             device=device,

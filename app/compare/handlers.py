@@ -27,8 +27,8 @@ from app.compare.trust_markup import agreement_note, trust
 from app.language import tr
 from app.places import Control, Picture, Values
 from app.store import ModelStore
+from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
-from mambaout.explain import PathTrace, ScanTrace
 from mambaout.explain.cam_methods import METHODS
 from mambaout.pictures.overlay import MAP_OPACITY, Scale, overlay, per_area
 
@@ -343,7 +343,7 @@ def scan_again(comparison: Comparison, view: View) -> Values:
     return values
 
 
-def _path(side: Side, view: View) -> PathTrace | None:
+def _path(side: Side, view: View) -> explain.PathTrace | None:
     """The chosen path of the chosen layer, the first one where that layer does not have it."""
     if not side.trace:
         return None
@@ -351,14 +351,14 @@ def _path(side: Side, view: View) -> PathTrace | None:
     return next((path for path in layer if path.path == view.path), layer[0])
 
 
-def _layer(trace: ScanTrace, number: int) -> list[PathTrace]:
+def _layer(trace: explain.ScanTrace, number: int) -> list[explain.PathTrace]:
     """The paths of a layer, counted from 1; of the last one where the model has fewer."""
     index = min(number - 1, max(path.layer_index for path in trace))
     return [path for path in trace if path.layer_index == index]
 
 
 def _scan_map(
-    side: Side, name: str, path: PathTrace | None, view: View, shared: Scale | None
+    side: Side, name: str, path: explain.PathTrace | None, view: View, shared: Scale | None
 ) -> Values:
     if path is None or side.seen is None:
         missing = tr(text.NO_ANSWER) if side.error else tr(text.NO_SCAN)

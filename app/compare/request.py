@@ -6,11 +6,10 @@ import time
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from timm.models.mambaout import GatedConvBlock
 
 from app import text
 from app.background import Progress, watched
@@ -18,6 +17,7 @@ from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.language import tr
 from app.loading import loading
 from app.store import LoadedModel, ModelStore, weights_card
+from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
@@ -25,10 +25,10 @@ from mambaout.evaluation.comparison import ask
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import novelty_hint
 from mambaout.evaluation.said import Said
-from mambaout.explain import Explanation, ScanTrace, grad_cam, scan_trace
 from mambaout.explain.cam_methods import METHODS
-from mambaout.models.mixing_conv import MixingConv2d
-from mambaout.ops import raster_causal_mask
+
+if TYPE_CHECKING:
+    import torch
 
 
 def compare(
@@ -205,18 +205,18 @@ def _heat(
         rival = None if rival == chosen else rival
     key = (*asked(result, index), "heat", result.method, side.layer, chosen, rival)
 
-    def explain(progress: Progress) -> Explanation | str:
+    def look(progress: Progress) -> explain.Explanation | str:
         view = mixed(model, side, result.mixing)
         image = input_of(side, model)
         try:
-            return grad_cam(
+            return explain.grad_cam(
                 view, image, chosen, side.layer, result.method, versus=rival, progress=progress
             )
         except MambaOutError as reason:
             return str(reason)
 
     for heat, status in watched(
-        lambda progress: store.results.get(key, lambda: explain(progress)),
+        lambda progress: store.results.get(key, lambda: look(progress)),
         lambda arrived: text.explaining(side.title, arrived),
     ):
         if heat is None:
@@ -236,9 +236,9 @@ def _with_trace(store: ModelStore, result: Comparison, index: int, model: Loaded
         return side
     view = mixed(model, side, result.mixing)
 
-    def follow() -> ScanTrace | str:
+    def follow() -> explain.ScanTrace | str:
         try:
-            return scan_trace(view, input_of(side, model))
+            return explain.scan_trace(view, input_of(side, model))
         except MambaOutError as reason:
             return str(reason)
 
@@ -255,6 +255,11 @@ def asked(result: Comparison, index: int) -> tuple[Hashable, ...]:
 
 def _window(model: torch.nn.Module) -> np.ndarray | None:
     """Where a Gated CNN lets a token look, (h, w) around it; None for other token mixers."""
+    from timm.models.mambaout import GatedConvBlock
+
+    from mambaout.models.mixing_conv import MixingConv2d
+    from mambaout.ops import raster_causal_mask
+
     block = next((m for m in model.modules() if isinstance(m, GatedConvBlock)), None)
     if block is None:
         return None
@@ -265,6 +270,8 @@ def _window(model: torch.nn.Module) -> np.ndarray | None:
 
 
 def input_of(side: Side, model: LoadedModel) -> torch.Tensor:
+    import torch
+
     if side.image is None:
         raise ValueError("a side without an answer was given nothing")
     return torch.from_numpy(side.image).to(model.device)

@@ -12,15 +12,13 @@ import numpy as np
 from PIL import Image
 
 from app.store import LoadedModel, Measured
+from mambaout import evaluation, explain
 from mambaout.catalogue.cards import ModelCard
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
-from mambaout.evaluation import Faithfulness, RandomisedControl
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import Hint
 from mambaout.evaluation.said import Said
-from mambaout.explain import Explanation, ScanTrace
-from mambaout.models import token_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +39,8 @@ class Facts:
     @classmethod
     def of(cls, model: LoadedModel) -> Facts:
         """Of a model, which is not kept."""
+        from mambaout.models import token_grid
+
         tokens = token_grid(model.model)
         return cls(
             card=model.card,
@@ -70,8 +70,8 @@ class Answer(Said):
 class Trust:
     """What the tests of one heat map gave."""
 
-    faithful: Faithfulness
-    control: RandomisedControl
+    faithful: evaluation.Faithfulness
+    control: evaluation.RandomisedControl
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +86,11 @@ class Side:
     answer: Answer | None = None
     explained: int | None = None  # class index of the heat map
     layer: str | None = None  # that the heat map is of; None for the model's default
-    heat: Explanation | None = None
+    heat: explain.Explanation | None = None
     no_heat: str = ""
     trust: Trust | None = None  # of that heat map, once it was tested
     no_trust: str = ""
-    trace: ScanTrace | None = None
+    trace: explain.ScanTrace | None = None
     no_trace: str = ""
     window: np.ndarray | None = None  # (h, w) bool: the taps in use of a convolution that mixes
 

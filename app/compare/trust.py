@@ -11,8 +11,8 @@ from app.compare.result import Comparison, Side, Stage, Trust
 from app.compare.trust_text import checking
 from app.loading import loading
 from app.store import LoadedModel, ModelStore
+from mambaout import evaluation
 from mambaout.errors import MambaOutError
-from mambaout.evaluation import faithfulness, randomised_control
 
 
 def check_maps(store: ModelStore, comparison: Comparison) -> Iterator[Stage]:
@@ -49,8 +49,8 @@ def _tested(
         view, image = mixed(model, side, comparison.mixing), input_of(side, model)
         try:
             return Trust(
-                faithfulness(view, image, heat, progress=progress),
-                randomised_control(view, image, heat),
+                evaluation.faithfulness(view, image, heat, progress=progress),
+                evaluation.randomised_control(view, image, heat),
             )
         except MambaOutError as reason:
             return str(reason)

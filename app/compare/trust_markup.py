@@ -10,7 +10,7 @@ from app.compare.result import Comparison, Side, Trust
 from app.compare.trust import tested
 from app.language import tr
 from app.markup import escaped
-from mambaout.explain import agreement
+from mambaout import explain
 
 
 def trust(comparison: Comparison) -> str:
@@ -41,7 +41,7 @@ def agreement_note(comparison: Comparison) -> str:
     one, other = (side.heat for side in comparison.sides)
     if one is None or other is None:
         return ""
-    alike = agreement(one, other)
+    alike = explain.agreement(one, other)
     return trust_text.agreement(alike.rank_correlation, alike.top_overlap)
 
 

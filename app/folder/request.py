@@ -8,9 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from timm.data import resolve_data_config
-
 from app.folder import text
 from app.folder.files import Upload
 from app.loading import loading
@@ -28,8 +25,6 @@ from mambaout.evaluation.picture_files import Picture
 from mambaout.evaluation.records import Record
 from mambaout.evaluation.report import Evaluation
 from mambaout.evaluation.run import Run, first_five
-from mambaout.models.labels import class_labels
-from mambaout.models.weights import fetch_weights
 from mambaout.pictures import read_picture
 from mambaout.pictures.errors import Rejected
 
@@ -76,6 +71,8 @@ def ask_folder(
     Raises:
         MambaOutError: there are too many files, or no model can be had.
     """
+    import torch
+
     if len(uploads) > MOST_FILES:
         raise MambaOutError(text.too_many(MOST_FILES, len(uploads)))
     models: dict[str, HeldModel] = {}
@@ -111,6 +108,10 @@ def ask_folder(
 
 def _as_evaluated(model: HeldModel, mixing: Mixing, notes: list[str]) -> LoadedModel:
     """The store's model as evaluation knows models."""
+    from timm.data import resolve_data_config
+
+    from mambaout.models import fetch_weights
+
     name = model.card.name
     no_form: dict[Mixing, str] = {}
     try:
@@ -131,6 +132,8 @@ def _as_evaluated(model: HeldModel, mixing: Mixing, notes: list[str]) -> LoadedM
 
 
 def _descriptions(model: HeldModel) -> tuple[str, ...]:
+    from mambaout.models import class_labels
+
     found = tuple(class_labels(model.card.name))
     return found if len(found) == len(model.vocabulary) else tuple(model.vocabulary.labels)
 

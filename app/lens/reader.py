@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from app.store import LoadedModel, ModelStore
-from mambaout.explain import TokenReads, mixer_names, token_reads
-from mambaout.explain.token_mixers import find_mixer
-from mambaout.models import Mixing
+from mambaout import explain
+from mambaout.catalogue.mixing import Mixing
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,8 @@ class Reader:
         width, height = picture.size
         left, top, right, bottom = model.framing.box(width, height)
         self.box = (left / width, top / height, right / width, bottom / height)
-        self.layers = mixer_names(self.view)
-        self.layer = find_mixer(self.view, layer if layer in self.layers else None)
+        self.layers = explain.mixer_names(self.view)
+        self.layer = explain.find_mixer(self.view, layer if layer in self.layers else None)
         self._options = options
         self.key = ("lens", model.card.name, digest, mixing, self.layer, *options.values())
         self._kept = store.results
@@ -98,8 +97,8 @@ class Reader:
         y = (place[1] - top) / (bottom - top) * height
         return min(max(int(y), 0), height - 1) * width + min(max(int(x), 0), width - 1)
 
-    def _measured(self, tokens: Sequence[int]) -> TokenReads:
-        return token_reads(self.view, self.image, self.layer, **self._options, rows=tokens)
+    def _measured(self, tokens: Sequence[int]) -> explain.TokenReads:
+        return explain.token_reads(self.view, self.image, self.layer, **self._options, rows=tokens)
 
 
 def _not_kept() -> Rows:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from app import text as page_text
 from app.language import tr
@@ -19,18 +17,14 @@ from app.lens.reader import Reader, Rows
 from app.loading import loading
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
+from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
 from mambaout.errors import MambaOutError
-from mambaout.explain import (
-    MixerActivity,
-    PathTrace,
-    mixer_activity,
-    mixer_names,
-    scan_layers,
-    scan_trace,
-    why_no_scan,
-)
-from mambaout.explain.token_mixers import find_mixer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 
 # All are measured of so many tokens, and sent at once, 0.4 MB; of more, those pointed at.
 MOST_TOKENS = 400
@@ -142,8 +136,8 @@ class _Half:
             self.notes.append(page_text.stays_bidirectional(str(reason)))
         image = model.input_of(picture)
         wanted = choice.layers[index]
-        layer = find_mixer(view, wanted if wanted in mixer_names(view) else None)
-        scanning = why_no_scan(view) is None and layer in scan_layers(view)
+        layer = explain.find_mixer(view, wanted if wanted in explain.mixer_names(view) else None)
+        scanning = explain.why_no_scan(view) is None and layer in explain.scan_layers(view)
         kept = ("walks", model.card.name, digest, mixing, layer)
         self.walks = store.results.get(kept, lambda: _walks(view, image, layer, scanning))
         options: dict[str, Any] = {"measure": "jacobian"}
@@ -152,7 +146,7 @@ class _Half:
             options = {"measure": "scan", "signed": choice.signed}
             options["path"] = choice.path if has else None
         elif choice.measure == "scan":
-            why = why_no_scan(view) or f"{layer} has no scan, though other layers have"
+            why = explain.why_no_scan(view) or f"{layer} has no scan, though other layers have"
             self.notes += [page_text.sentence(why), tr(text.BY_GRADIENT)]
         self.reader = Reader(store, model, picture, digest, mixing, layer, **options)
 
@@ -209,16 +203,16 @@ class _Half:
 def _walks(view: nn.Module, image: torch.Tensor, layer: str, scanning: bool) -> tuple[Walk, ...]:
     """The layer's scan paths; row by row where nothing is scanned, or in windows at once."""
     if scanning:
-        traces = scan_trace(view, image, layers=[layer])
+        traces = explain.scan_trace(view, image, layers=[layer])
         if len({len(trace.order) for trace in traces}) == 1 and not any(
             "window" in trace.path for trace in traces
         ):
             return tuple(_walk(trace.path, trace) for trace in traces)
-    (activity,) = mixer_activity(view, image, layers=[layer])
+    (activity,) = explain.mixer_activity(view, image, layers=[layer])
     return (_walk("", activity),)
 
 
-def _walk(path: str, found: PathTrace | MixerActivity) -> Walk:
+def _walk(path: str, found: explain.PathTrace | explain.MixerActivity) -> Walk:
     patches, at = found.grid[0] * found.grid[1], found.class_token_index
     order = found.order.astype(np.int64)
     if at is not None:

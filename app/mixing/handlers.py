@@ -17,9 +17,9 @@ from app.mixing import markup, text
 from app.mixing.request import Kind, Mixed, Stage, Subject, choose_paths, explain_class, mix
 from app.places import Control, Picture, Values
 from app.store import ModelStore
+from mambaout import explain
 from mambaout.catalogue.bundled import causal_twin, trained_mixing
 from mambaout.evaluation import caveats
-from mambaout.explain import Explanation
 from mambaout.pictures.overlay import Scale, overlay
 
 # Of each side, in the order they stand on the page.
@@ -188,7 +188,7 @@ def _trained(subject: Subject) -> Values:
 
 def _maps(subject: Subject) -> Values:
     """All heat maps of one model on one scale, and what sets two of them apart on another."""
-    heats: dict[Kind, Explanation] = {
+    heats: dict[Kind, explain.Explanation] = {
         kind: variant.answered.heat
         for kind, variant in subject.variants.items()
         if variant.answered.heat is not None
@@ -221,7 +221,7 @@ def _maps(subject: Subject) -> Values:
     return values | _differences(subject, heats)
 
 
-def _differences(subject: Subject, heats: Mapping[Kind, Explanation]) -> Values:
+def _differences(subject: Subject, heats: Mapping[Kind, explain.Explanation]) -> Values:
     """Each switched map less the bidirectional one, all on one signed scale."""
     whole = heats.get("bidirectional")
     if whole is None or subject.seen is None:

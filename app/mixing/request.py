@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from app import text
@@ -26,7 +25,9 @@ from mambaout.errors import MambaOutError
 from mambaout.evaluation.comparison import with_heat
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.said import Answered
-from mambaout.models import scan_paths, why_paths_are_fixed, with_paths
+
+if TYPE_CHECKING:
+    import torch
 
 Kind = Literal["bidirectional", "causal", "paths", "trained"]
 _MIXING: dict[Kind, Mixing] = {
@@ -123,6 +124,8 @@ def choose_paths(
     store: ModelStore, mixed: Mixed, side: str, paths: Sequence[str]
 ) -> Iterator[Stage]:
     """Answer again with other scan paths left alone; nothing else changes."""
+    import torch
+
     subject = mixed.subject(side)
     whole = subject.variants.get("bidirectional") if subject else None
     if subject is None or whole is None:
@@ -197,6 +200,8 @@ def _with_paths(
     subject: Subject, model: LoadedModel, image: torch.Tensor, paths: Sequence[str]
 ) -> Subject:
     """The subject with the answer of the chosen paths alone, where there is a choice."""
+    from mambaout.models import scan_paths, why_paths_are_fixed
+
     whole = model.view("bidirectional")
     known = scan_paths(whole)
     subject = replace(subject.without("paths", why_paths_are_fixed(whole) or ""), known_paths=known)
@@ -222,6 +227,8 @@ def _asked_once(
 
 def _view(model: LoadedModel, kind: Kind, paths: tuple[str, ...]) -> torch.nn.Module:
     """The modules that give this kind of answer."""
+    from mambaout.models import with_paths
+
     view = model.view(_MIXING[kind])
     return with_paths(view, paths) if paths else view
 
@@ -230,6 +237,8 @@ def _explained(
     store: ModelStore, subject: Subject, class_index: int | None, only: Kind | None = None
 ) -> Subject:
     """The subject with heat maps for a class, of the bidirectional answer's first if it is None."""
+    import torch
+
     whole = subject.variants.get("bidirectional")
     if whole is None:
         return subject

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
-from torch import Tensor, nn
 
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation.comparison import ask, with_heat, with_trace
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.said import Answered
-from mambaout.explain import TokenReads, token_reads
-from mambaout.explain.token_mixers import find_mixer, mixer_names, run_mixer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mambaout.explain import TokenReads
 
 READS_SHARE = 0.9
 """The share of what a token reads, for which `as_dict` says how far away it is found."""
@@ -129,6 +131,9 @@ def patch_reads(
         EvaluationError: the model has no form with this mixing, or the picture no such patch.
         ExplanationError: as `mambaout.explain.token_reads`.
     """
+    from mambaout.explain import mixer_names, token_reads
+    from mambaout.explain.token_mixers import find_mixer, run_mixer
+
     view, image = _view(subject, mixing), subject.input_of(picture)
     name = find_mixer(view, layer)
     run = run_mixer(view, image, name)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import ExplanationError
 from mambaout.evaluation.said import Answered, Said
-from mambaout.explain import grad_cam, scan_trace
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def ask(model: nn.Module, image: Tensor, vocabulary: Vocabulary) -> Said:
     """What ``model`` says of one normalised picture, (1, c, H, W)."""
+    import torch
+
     with torch.inference_mode():
         logits = model(image)[0].float().cpu()
     return Said(vocabulary, logits.softmax(0).numpy())
@@ -36,6 +38,8 @@ def with_heat(
         class_index: the class to explain; None for the answer's first choice.
         method: a key of `mambaout.explain.cam.METHODS`.
     """
+    from mambaout.explain import grad_cam
+
     class_index = answer.said.top if class_index is None else class_index
     try:
         heat = grad_cam(model, image, class_index, method=method)
@@ -46,6 +50,8 @@ def with_heat(
 
 def with_trace(answer: Answered, model: nn.Module, image: Tensor) -> Answered:
     """The answer with what the model's scans held, or with the reason why there is nothing."""
+    from mambaout.explain import scan_trace
+
     try:
         return replace(answer, trace=scan_trace(model, image), no_trace="")
     except ExplanationError as error:

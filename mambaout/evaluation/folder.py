@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timm.data import ImageNetInfo
-
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.picture_files import (
     Picture,
@@ -85,6 +83,8 @@ def read_folder(folder: Path) -> LabelledFolder:
 
 def _imagenet_names(classes: Sequence[str]) -> dict[str, str]:
     """Names of the classes that are WordNet numbers of ImageNet-1k."""
+    from timm.data import ImageNetInfo
+
     info = ImageNetInfo("imagenet-1k")
     known = set(info.label_names())
     return {name: info.label_name_to_description(name) for name in classes if name in known}

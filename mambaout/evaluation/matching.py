@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from timm.data import ImageNetInfo
-
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.folder import LabelledFolder
@@ -168,4 +166,6 @@ def _spelling(name: str) -> str:
 
 
 def _imagenet_names() -> list[str]:
+    from timm.data import ImageNetInfo
+
     return list(ImageNetInfo("imagenet-1k").label_descriptions())

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import timm
-import torch
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
-from torch import Tensor, nn
 
 from mambaout.catalogue.download import Progress
 from mambaout.catalogue.hashing import file_sha256
 from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.matching import ModelClasses
-from mambaout.models.labels import class_labels
-from mambaout.models.mixing import with_mixing
-from mambaout.models.vocabulary import vocabulary_of
-from mambaout.models.weights import fetch_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 class View(NamedTuple):
@@ -72,6 +68,12 @@ def load_model(
         WeightsUnavailable: there is no such model, or its weights cannot be had.
         CheckpointError: its weights are damaged.
     """
+    import timm
+    from timm.data import create_transform, resolve_data_config
+
+    from mambaout.models import class_labels, fetch_weights, with_mixing
+    from mambaout.models.vocabulary import vocabulary_of
+
     path = fetch_weights(name, progress)
     model: nn.Module = timm.create_model(
         name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}

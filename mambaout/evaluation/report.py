@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import timm
-import torch
-
 from mambaout.evaluation.accuracy import Counted, Disagreement, Pair
 from mambaout.evaluation.folder import LabelledFolder
 from mambaout.evaluation.matching import Matching
@@ -41,6 +38,9 @@ class Evaluation:
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The report, ready for JSON; equal for equal pictures, models and devices."""
+    import timm
+    import torch
+
     counted, run, folder = evaluation.counted, evaluation.run, evaluation.folder
     return {
         "data": {

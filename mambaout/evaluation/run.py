@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.decoding import DamagedPicture, decode
@@ -32,7 +30,11 @@ _CONFIGURATION = "configuration.json"
 _PATIENCE_SECONDS = 1800.0  # the others may have to download their weights first
 _POLL_SECONDS = 0.5
 
-Prepared = dict[str, Tensor] | str
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    Prepared = dict[str, Tensor] | str
 """A picture as each model takes it, by `LoadedModel.preprocessing`; or why it cannot be read."""
 
 
@@ -189,6 +191,8 @@ def _prepared(
 
 
 def _answered(run: Run, batch: range, prepared: Sequence[Prepared]) -> list[Record]:
+    import torch
+
     answers: dict[int, dict[str, Answer]] = {index: {} for index in batch}
     for model in run.models:
         matching = run.matchings[model.name]
@@ -219,6 +223,8 @@ def first_five(model: nn.Module, images: Tensor, view: View) -> list[Answer]:
         EvaluationError: the images do not fit into memory, or the answer is no number; the text
             calls the model ``view``.
     """
+    import torch
+
     try:
         with torch.inference_mode():
             logits = model(images).float().cpu()  # (b, classes)

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from timm.data import ImageNetInfo
-
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.picture_files import Picture, file_picture, is_plain_name, lines_of
 
@@ -54,6 +52,8 @@ _KINDS: dict[str, str] = {
 @cache
 def voc_wordnet_numbers() -> dict[str, frozenset[str]]:
     """VOC's classes -> the ImageNet-1k classes that are kinds of them; none for ``person``."""
+    from timm.data import ImageNetInfo
+
     known = ImageNetInfo("imagenet-1k").label_names()
     # Numbers with a dash between them are the ends of a run in ImageNet's order.
     return {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mambaout.explain.map_agreement import Agreement, agreement
     from mambaout.explain.reads import TokenReads, token_reads
     from mambaout.explain.scan_mixers import scan_layers, why_no_scan
-    from mambaout.explain.token_mixers import mixer_names
+    from mambaout.explain.token_mixers import find_mixer, mixer_names
     from mambaout.explain.trace import Components, PathTrace, ScanTrace, scan_trace
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ScanTrace",
     "TokenReads",
     "agreement",
+    "find_mixer",
     "grad_cam",
     "mixer_activity",
     "mixer_names",
@@ -45,6 +46,7 @@ __getattr__, __dir__ = deferred(
         "ScanTrace": "mambaout.explain.trace",
         "TokenReads": "mambaout.explain.reads",
         "agreement": "mambaout.explain.map_agreement",
+        "find_mixer": "mambaout.explain.token_mixers",
         "grad_cam": "mambaout.explain.cam",
         "mixer_activity": "mambaout.explain.activity",
         "mixer_names": "mambaout.explain.token_mixers",

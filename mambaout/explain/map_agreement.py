@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mambaout.errors import ExplanationError
-from mambaout.explain.base import Explanation
+
+if TYPE_CHECKING:
+    from mambaout.explain.base import Explanation
 
 
 @dataclass(frozen=True)

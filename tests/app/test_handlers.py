@@ -31,6 +31,7 @@ from app.numbers import number
 from app.places import Control, Picture
 from app.store import DEFAULT_PAIR, weights_card
 from app.warm_up import warm_up
+from mambaout import explain
 from mambaout.catalogue.status import WeightsStatus
 from mambaout.errors import ExplanationError, WeightsUnavailable
 from mambaout.evaluation.novelty import Hint, novelty_hint
@@ -271,7 +272,7 @@ def test_a_map_that_cannot_be_made_has_a_reason(store, picture, monkeypatch):
     def refuses(*args, **options):
         raise ExplanationError("the map is zero everywhere")
 
-    monkeypatch.setattr(compare_module, "grad_cam", refuses)
+    monkeypatch.setattr(explain, "grad_cam", refuses)
     done = asked(store, picture)[-1]
     assert done["left_heat"] is None
     assert "The map is zero everywhere." in done["left_heat_caption"]
@@ -366,8 +367,9 @@ def test_opacity_is_that_of_the_map(shown):
 def test_the_same_question_is_answered_from_memory(new_store, picture, monkeypatch):
     store = new_store()
     first = asked(store, picture)[-1]["result"]
-    for name in ("grad_cam", "scan_trace", "_answered"):
-        monkeypatch.setattr(compare_module, name, refuses_to_compute)
+    monkeypatch.setattr(compare_module, "_answered", refuses_to_compute)
+    for name in ("grad_cam", "scan_trace"):
+        monkeypatch.setattr(explain, name, refuses_to_compute)
     again = asked(store, picture.copy())[-1]["result"]
     for before, after in zip(first.sides, again.sides, strict=True):
         assert after.answer is before.answer

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.lens import payload, reader, request, text
+from app.lens import payload, request, text
 from app.lens.reader import Rows
 from app.lens.request import Choice, Look, look
 from app.store import DEFAULT_PAIR
+from mambaout import explain
 from mambaout.explain import token_reads
 
 SCAN = Choice((None, None), measure="scan")
@@ -100,7 +101,7 @@ def test_a_row_that_was_measured_is_never_measured_again(store, monkeypatch):
         measured.append(options["rows"])
         return token_reads(*args, **options)
 
-    monkeypatch.setattr(reader, "token_reads", counted)
+    monkeypatch.setattr(explain, "token_reads", counted)
     monkeypatch.setattr(request, "MOST_TOKENS", 100)
     rng = np.random.default_rng(5)
     new = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))

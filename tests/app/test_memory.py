@@ -13,6 +13,7 @@ from app.compare.handlers import View, ask_both
 from app.events import spoken
 from app.memory import ran_out, sparing
 from app.store import DEFAULT_PAIR
+from mambaout import explain
 
 SHORTAGES = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -20,6 +21,8 @@ SHORTAGES = (
     RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
 )
+# What a request calls, and where it finds it.
+STAGES = {"timed": request_module, "grad_cam": explain, "scan_trace": explain}
 
 
 class FailingPart:
@@ -69,17 +72,17 @@ def right(store, picture):
 
 @pytest.mark.parametrize(
     ("stage", "error"),
-    [*zip(["timed", "grad_cam", "scan_trace", "load"], SHORTAGES, strict=True)],
+    [*zip([*STAGES, "load"], SHORTAGES, strict=True)],
     ids=["forward", "heat", "trace", "load"],
 )
 def test_a_request_that_ran_out_is_answered_at_the_second_try(
     stage, error, new_store, build, ask, right, monkeypatch
 ):
-    part = build if stage == "load" else getattr(request_module, stage)
+    part = build if stage == "load" else getattr(STAGES[stage], stage)
     failing = FailingPart(part, error, times=1)
     store = new_store(build=failing) if stage == "load" else new_store()
     if stage != "load":
-        monkeypatch.setattr(request_module, stage, failing)
+        monkeypatch.setattr(STAGES[stage], stage, failing)
     shown, lines = ask(store)
     assert failing.left == 0
     assert equal(shown, right)
@@ -88,13 +91,13 @@ def test_a_request_that_ran_out_is_answered_at_the_second_try(
     assert lines[-1].endswith(text.TRIED_AGAIN)
 
 
-@pytest.mark.parametrize("stage", ["timed", "grad_cam", "scan_trace"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_request_after_one_that_failed_twice_is_right(
     stage, new_store, ask, right, monkeypatch
 ):
     store = new_store()
-    failing = FailingPart(getattr(request_module, stage), SHORTAGES[0], times=2)
-    monkeypatch.setattr(request_module, stage, failing)
+    failing = FailingPart(getattr(STAGES[stage], stage), SHORTAGES[0], times=2)
+    monkeypatch.setattr(STAGES[stage], stage, failing)
     with pytest.raises(gr.Error) as caught:
         ask(store)
     assert caught.value.message == text.NO_MEMORY
@@ -107,8 +110,8 @@ def test_the_request_after_one_that_failed_twice_is_right(
 
 
 def test_what_is_no_shortage_is_not_tried_again(new_store, ask, monkeypatch):
-    failing = FailingPart(request_module.grad_cam, RuntimeError("shapes do not fit"), times=1)
-    monkeypatch.setattr(request_module, "grad_cam", failing)
+    failing = FailingPart(explain.grad_cam, RuntimeError("shapes do not fit"), times=1)
+    monkeypatch.setattr(explain, "grad_cam", failing)
     with pytest.raises(gr.Error) as caught:
         ask(new_store())
     assert caught.value.message == text.UNEXPECTED
