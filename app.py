@@ -28,18 +28,22 @@ if chosen.offline:
 environment.prepare()
 
 # After the environment that gradio and the Hub's client read while they are imported.
+from app import gpu  # noqa: E402
 from app.store import ModelStore  # noqa: E402
 from app.ui import build_demo, launch_kwargs  # noqa: E402
 from app.warm_up import warm_up  # noqa: E402
 from mambaout.errors import MambaOutError  # noqa: E402
 
-store = ModelStore(chosen.device, offline=chosen.offline)
+# Where a GPU is lent by the call, the page itself has none.
+store = ModelStore("cpu" if environment.gpu_is_lent() else chosen.device, offline=chosen.offline)
 if chosen.device != "auto":
     try:
         _ = store.device
     except MambaOutError as error:
         sys.exit(str(error))
 demo = build_demo(store)
+if environment.gpu_is_lent():
+    gpu.preload(store)
 
 if __name__ == "__main__":
     threading.Thread(target=warm_up, args=(store,), daemon=True).start()

@@ -10,7 +10,13 @@ import os
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+
+
+def gpu_is_lent() -> bool:
+    """Whether this machine's GPU is lent by the call: asked as the package `spaces` asks itself."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
 
 
 def prepare() -> Path:
@@ -32,6 +38,13 @@ def prepare() -> Path:
     # How long OpenMP's threads wait busily for their next task. The default, 300,000 turns, makes
     # two requests at once slower than one after the other.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    uploads = _private_uploads()
+    if gpu_is_lent():
+        import_module("spaces")  # before anything looks for a GPU; it imports gradio and torch
+    return uploads
+
+
+def _private_uploads() -> Path:
     uploads = os.environ.get("GRADIO_TEMP_DIR")
     if uploads:
         return Path(uploads)

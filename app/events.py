@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import text
+from app.gpu import lent
 from app.language import tr
 from app.memory import ran_out, sparing
 from app.store import ModelStore
@@ -55,9 +56,11 @@ def answering(store: ModelStore, function: Callable[..., Any]) -> Callable[..., 
     def once(*inputs: Any) -> Iterator[Any]:
         yield function(*inputs)
 
+    asked = lent(store, once, said=None)
+
     @functools.wraps(function)
     def run(*inputs: Any) -> Any:
-        *_, answer = spoken(sparing(store, once))(*inputs)
+        *_, answer = spoken(sparing(store, asked))(*inputs)
         return answer
 
     return run

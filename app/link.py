@@ -100,6 +100,7 @@ def bind(page: Page) -> None:
                 updates[picture] = pictures[example].open()
             if tab is not None:
                 updates[active] = tab
+                page.fronts.bring(tab)
         return {active: gr.skip()} | updates
 
     components = [option.component for option in options.values()]

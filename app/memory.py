@@ -1,4 +1,4 @@
-"""When memory runs out in the middle of a request: make room, try once more, and say so."""
+"""When a device fails in the middle of a request: make room, try once more, and say so."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any
 from app import text
 from app.language import tr
 from app.markup import escaped
-from app.store import ModelStore
+from app.store import ModelStore, running_on
 
 logger = logging.getLogger(__name__)
 
 # What torch's allocators say where they raise a bare RuntimeError: that of CPUs, MPS and cuDNN.
 _WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+class NoDevice(Exception):
+    """The device is not to be had now; models run on the CPU instead."""
 
 
 def ran_out(error: BaseException) -> bool:
@@ -34,10 +38,11 @@ def ran_out(error: BaseException) -> bool:
 def sparing(
     store: ModelStore, handler: Callable[..., Iterator[Any]], status: Any = None
 ) -> Callable[..., Iterator[Any]]:
-    """A handler that is run again, once, where memory ran out in it.
+    """A handler that is run again, once, where memory ran out in it, or the device was not there.
 
-    Everything that can be loaded again is dropped first. Where models run on an accelerator, the
-    second try runs on the CPU. A second failure is raised, with the memory free for the next one.
+    Where memory ran out, everything that can be loaded again is dropped first. Where models run on
+    an accelerator, the second try runs on the CPU. A second failure is raised, with the memory free
+    for the next one.
 
     Args:
         store: the models that the handler asks.
@@ -49,36 +54,39 @@ def sparing(
     def run(*inputs: Any) -> Iterator[Any]:
         try:
             yield from handler(*inputs)
+        except NoDevice:
+            before, after = text.WITHOUT_GPU, text.DONE_WITHOUT_GPU
         except Exception as error:
             if not ran_out(error):
                 raise
             logger.warning("memory ran out (%s): trying once more", type(error).__name__)
+            moved = store.device != "cpu"
+            before, after = text.TRYING_AGAIN, text.TRIED_ON_CPU if moved else text.TRIED_AGAIN
         else:
             return
         # Here and not above: while the error is handled, its traceback keeps every tensor alive.
-        store.free()
-        moved = store.device != "cpu"
-        yield from _said({status: tr(text.TRYING_AGAIN)}, status)
+        if before is text.TRYING_AGAIN:
+            store.free()
+        yield from _said({status: tr(before)}, status)
         shown = ""
         try:
-            for update in _on_cpu(store, handler(*inputs)):
+            for update in _on_cpu(handler(*inputs)):
                 yield update
                 shown = _words(update, status) or shown
         except Exception as error:
             if ran_out(error):
                 store.free()
             raise
-        note = escaped(tr(text.TRIED_ON_CPU) if moved else tr(text.TRIED_AGAIN))
-        yield from _said({status: f"{shown} {note}".strip()}, status)
+        yield from _said({status: f"{shown} {escaped(tr(after))}".strip()}, status)
 
     return run
 
 
-def _on_cpu(store: ModelStore, updates: Iterator[Any]) -> Iterator[Any]:
+def _on_cpu(updates: Iterator[Any]) -> Iterator[Any]:
     """Every step of a generator with models that run on the CPU: each may be on another thread."""
     try:
         while True:
-            with store.on_cpu():
+            with running_on("cpu"):
                 try:
                     update = next(updates)
                 except StopIteration:

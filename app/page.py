@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.events import ONE_AT_A_TIME, PRIVATE, spoken
+from app.front import Fronts
 from app.memory import sparing
 from app.store import ModelStore
 
@@ -53,7 +54,7 @@ class Page:
         demo: gradio's page.
         store: the models.
         controls: what is chosen beside the tabs: "picture", "left", "right", "mixing", "run", ….
-        active: holds the id of the tab in front.
+        active: holds the id of the tab that is asked: the last one in front of those that answer.
         tab: the gradio tab that is being built, and its id.
         tabs: all of them; who updates what is selected brings one to the front.
         triggers: gradio's listeners to whatever asks the tab in front for an answer.
@@ -61,6 +62,7 @@ class Page:
         options: what a link can hold, by its name there; see `app.link.Option`.
         heavy: the events that ask a model, which "Stop" ends.
         status: the status line of each tab that has one.
+        fronts: which tab each visitor has in front.
     """
 
     demo: gr.Blocks
@@ -74,6 +76,7 @@ class Page:
     options: dict[str, Any] = field(default_factory=dict)
     heavy: list[Any] = field(default_factory=list)
     status: list[gr.HTML] = field(default_factory=list)
+    fronts: Fronts = field(default_factory=Fronts)
     _asked: list[_Asked] = field(default_factory=list)
 
     def asked(
@@ -84,7 +87,8 @@ class Page:
         That is when a picture or a mixing is chosen, when the button is pressed, and when the tab
         comes to the front, as it does when the page opens. `handler` is a generator of updates,
         called with the values of `inputs`; a `MambaOutError` that it raises is shown as its
-        sentence.
+        sentence. It ends at its next step when another tab comes to the front, and is run anew
+        when this one does.
         """
         if self.tab is None:
             raise ValueError("no tab is being built")
@@ -98,7 +102,8 @@ class Page:
             # The first tab is also selected when the page opens, whatever its link will select.
             if not ready and own == self.panels[0][0]:
                 return active, False
-            return own, active != own
+            ended = self.fronts.bring(own)
+            return own, ended or active != own
 
         def came_to_front(newly: bool, *values: Any) -> Iterator[Updates]:
             # A generator that ends without a value would empty all its outputs.
@@ -127,11 +132,16 @@ class Page:
                 yield {asked.status: gr.skip()}
                 if asked.tab == active:
                     answer = sparing(self.store, asked.handler, asked.status)
-                    yield from answer(*(given[part] for part in asked.inputs))
+                    yield from self._while_there(asked.tab, answer, asked.status)(
+                        *(given[part] for part in asked.inputs)
+                    )
 
         lines = [asked.status for asked in self._asked]
         for listen in self.triggers:
             self._bind(listen, in_front, [self.active, *inputs], outputs, lines)
+        for name, panel in self.panels:
+            if not self._answers(name):
+                self._left_for(name, panel)
 
     def asks_model(
         self,
@@ -141,9 +151,30 @@ class Page:
         outputs: Sequence[Any],
         status: gr.HTML,
     ) -> None:
-        """Bind a handler that asks a model: one at a time, and "Stop" ends it."""
+        """Bind a handler that asks a model: one at a time, and "Stop" ends it.
+
+        So does leaving a tab that answers by itself when it comes back (`asked`, called before);
+        elsewhere work that was begun with a button goes on behind the other tabs.
+        """
         told = status if status in outputs else None
-        self._bind(listen, sparing(self.store, handler, told), inputs, outputs, [status])
+        answer = sparing(self.store, handler, told)
+        if self.tab is not None and self._answers(self.tab[0]):
+            answer = self._while_there(self.tab[0], answer, status)
+        self._bind(listen, answer, inputs, outputs, [status])
+
+    def _answers(self, tab: str) -> bool:
+        return any(asked.tab == tab for asked in self._asked)
+
+    def _while_there(self, tab: str, handler: Handler, status: gr.HTML) -> Handler:
+        return self.fronts.while_there(tab, handler, {status: gr.skip()})
+
+    def _left_for(self, name: str, panel: gr.Tab) -> None:
+        """Hear that a tab that does not answer by itself comes to the front."""
+
+        def came() -> None:
+            self.fronts.bring(name)
+
+        panel.select(came, queue=False, **PRIVATE)
 
     def _bind(
         self,

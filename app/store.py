@@ -41,8 +41,23 @@ DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
 _CAPACITY_BYTES = 6 * 2**30
 _RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every way
 
-# Whether the request that is being answered has been moved to the CPU.
-_moved: ContextVar[bool] = ContextVar("moved to the CPU", default=False)
+# Where the request that is being answered has been moved to, if it has.
+_moved: ContextVar[str | None] = ContextVar("device", default=None)
+
+
+@contextmanager
+def running_on(device: str) -> Iterator[None]:
+    """Whatever a store is asked for inside, in this thread or task, runs on this device."""
+    token = _moved.set(device)
+    try:
+        yield
+    finally:
+        _moved.reset(token)
+
+
+def moved_to() -> str | None:
+    """The device of `running_on`, None outside of it."""
+    return _moved.get()
 
 
 def weights_card(name: str) -> dict[str, Any] | None:
@@ -180,17 +195,8 @@ class ModelStore:
             )
         return self._policy
 
-    @contextmanager
-    def on_cpu(self) -> Iterator[None]:
-        """Whatever is asked for inside, in this thread or task, runs on the CPU."""
-        token = _moved.set(True)
-        try:
-            yield
-        finally:
-            _moved.reset(token)
-
     def _device_now(self) -> str:
-        return "cpu" if _moved.get() else self.device
+        return moved_to() or self.device
 
     def free(self) -> None:
         """Forget every model, and give memory back to the device; running requests keep theirs."""
@@ -199,9 +205,9 @@ class ModelStore:
         with self._guard:
             self._loaded.clear()
         gc.collect()
-        if self.device == "cuda":
+        if self._device_now() == "cuda":
             torch.cuda.empty_cache()
-        elif self.device == "mps":
+        elif self._device_now() == "mps":
             torch.mps.empty_cache()
 
     def cards(self) -> list[ModelCard]:
@@ -254,16 +260,18 @@ class ModelStore:
         from mambaout.models.vocabulary import vocabulary_of
 
         device = self._device_now()
-        model = self._build(name, progress).eval().requires_grad_(False).to(device)
+        model = self._build(name, progress).eval().requires_grad_(False)
         data_config = resolve_data_config(model=model)
         framing = Framing.of(data_config)
+        counted = cost(model, (3, framing.side, framing.side))
+        model = model.to(device)
         return LoadedModel(
             card=card,
             model=model,
             vocabulary=vocabulary_of(name),
             framing=framing,
             transform=create_transform(**data_config, is_training=False),
-            cost=cost(model, (3, framing.side, framing.side)),
+            cost=counted,
             tensors=len(model.state_dict()),
             measured=Measured.of(name),
             device=device,

@@ -28,6 +28,7 @@ NO_SCAN = noted("No scan, no state")
 NO_ANSWER = noted("No answer")
 CHOOSE = noted("Choose a picture to begin.")
 WORKING = noted("Working …")
+WAITING = noted("Waiting until the models are free …")
 TRACING = noted("Reading the state of the scan …")
 STOPPED = noted("Stopped. What had been found until then is kept.")
 UNEXPECTED = noted(
@@ -37,6 +38,8 @@ UNEXPECTED = noted(
 NO_MEMORY = noted("There is not enough memory for this model now: please choose a smaller one.")
 TRYING_AGAIN = noted("Memory ran out. Making room and trying again …")
 TRIED_AGAIN = noted("Memory had run out: loaded models were dropped and this was tried again.")
+WITHOUT_GPU = noted("The GPU cannot be used now. Computing on the CPU …")
+DONE_WITHOUT_GPU = noted("The GPU could not be used, so this was computed on the CPU.")
 TRIED_ON_CPU = noted("The device's memory had run out, so this was computed on the CPU.")
 
 MIXING_HELP = noted(

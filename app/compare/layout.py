@@ -8,6 +8,7 @@ from app import markup, text
 from app.compare import trust_text
 from app.language import label
 from app.page import Components
+from app.status import status_line
 from mambaout.pictures.overlay import MAP_OPACITY
 
 # A visitor's result stays on the server, so that it can be drawn again without the models.
@@ -47,10 +48,7 @@ def results() -> Components:
         "result": gr.State(time_to_live=RESULT_SECONDS),
     }
     with gr.Column(elem_classes="mo-tab"):
-        places["status"] = gr.HTML(
-            label(text.CHOOSE), html_template='<p role="status">${value}</p>', elem_id="status",
-            label=label("Progress"),
-        )  # fmt: skip
+        places["status"] = status_line("status", label("Progress"), label(text.CHOOSE))
         places["verdict"] = gr.HTML(elem_id="verdict", label=label("Verdict"), visible=False)
         places["caution"] = gr.HTML(
             elem_id="caution", label=label("About causal mixing"), visible=False

@@ -22,6 +22,7 @@ from app.compare.handlers import (
     scan_again,
 )
 from app.events import PRIVATE, spoken
+from app.gpu import TEST_SECONDS, lent
 from app.link import Option, one_of, whole
 from app.page import Components, Page, Updates
 from app.places import Control, Picture, Show, Values, keep, placed, show_image
@@ -54,18 +55,25 @@ def asking(page: Page, places: Components) -> None:
 
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
     page.asked(
-        placed(places, ask, _SHOWS), [*asked, places["method"], *view], outputs, places["status"]
+        placed(places, lent(store, ask), _SHOWS),
+        [*asked, places["method"], *view],
+        outputs,
+        places["status"],
     )
     others = [
         (
             places["method"].input,
-            placed(places, explain, _SHOWS),
+            placed(places, lent(store, explain), _SHOWS),
             [places["method"], places["result"], *view],
         ),
-        (places["test"].click, placed(places, test, _SHOWS), [places["result"], *view]),
+        (
+            places["test"].click,
+            placed(places, lent(store, test, TEST_SECONDS), _SHOWS),
+            [places["result"], *view],
+        ),
         (
             places["rival"].input,
-            placed(places, against, _SHOWS),
+            placed(places, lent(store, against), _SHOWS),
             [places["rival"], places["result"], *view],
         ),
         *(
@@ -79,7 +87,7 @@ def asking(page: Page, places: Components) -> None:
         *(
             (
                 places[f"{side}_depth"].input,
-                placed(places, partial(_explain_depth, store, index), _SHOWS),
+                placed(places, lent(store, partial(_explain_depth, store, index)), _SHOWS),
                 [places["result"], places[f"{side}_depth"], *view],
             )
             for index, side in enumerate(markup.SIDES)
@@ -166,7 +174,7 @@ def _row_explained(
     def explain(shown: Any, label: str, *chosen: Any) -> Iterator[Values]:
         yield from explain_row(store, shown, index, label, view_of(*chosen))
 
-    in_place = placed(places, explain, _SHOWS)
+    in_place = placed(places, lent(store, explain), _SHOWS)
 
     def selected(
         shown: Any,

@@ -18,11 +18,13 @@ from app.folder.request import Answered, ask_folder
 from app.language import label, tr
 from app.page import Components, Page, Tab, Updates
 from app.report.download import written
+from app.status import status_line
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.report import as_csv, as_dict
 from mambaout.pictures import open_picture
 
 _RESULT_SECONDS = 3600
+_COMPARE = "compare"
 _PRESS_COMPARE = "() => document.querySelector('#run').click()"
 
 
@@ -65,10 +67,7 @@ def _layout() -> Components:
             places["only"] = gr.Checkbox(
                 label=text.ONLY, elem_id="folder-only", scale=0, min_width=220
             )
-        places["status"] = gr.HTML(
-            html_template='<p role="status">${value}</p>', elem_id="folder-status",
-            label=label("Progress of the folder"),
-        )  # fmt: skip
+        places["status"] = status_line("folder-status", label("Progress of the folder"))
         places["summary"] = gr.HTML(label=label("Agreement and accuracy"), elem_id="folder-summary")
         places["rows"] = gr.HTML(
             label=label("Pictures and answers"), js_on_load=markup.THUMBNAILS_SCRIPT,
@@ -121,7 +120,9 @@ def _opening(page: Page, places: Components) -> None:
         index = getattr(event, "index", None)
         if not isinstance(index, int) or not 0 <= index < len(files):
             raise MambaOutError(tr(text.UNKNOWN_ROW))
-        yield open_picture(files[index].path), gr.Tabs(selected="compare"), "compare"
+        picture = open_picture(files[index].path)
+        page.fronts.bring(_COMPARE)
+        yield picture, gr.Tabs(selected=_COMPARE), _COMPARE
 
     shown = [page.controls["picture"], page.tabs, page.active]
     # A tab that is brought to the front from here counts as chosen by nobody: so ask for it.

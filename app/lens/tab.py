@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from app import markup
 from app import text as page_text
+from app.gpu import lent
 from app.language import label, tr
 from app.lens import text
 from app.lens.payload import whole
@@ -18,16 +20,14 @@ from app.lens.reader import Rows
 from app.lens.request import Choice, Look, look
 from app.lens.widget import token_lens
 from app.page import Page, Tab, Updates
+from app.status import status_line
 from mambaout.catalogue.mixing import Mixing
 
 
 def build(page: Page) -> None:
     """Its components, and what asks the models."""
     with gr.Column(elem_classes="mo-tab"):
-        status = gr.HTML(
-            html_template='<p role="status">${value}</p>', elem_id="lens-status",
-            elem_classes="mo-lens-status", label=label("Progress of the lens"),
-        )  # fmt: skip
+        status = status_line("lens-status", label("Progress of the lens"))
         heading = gr.HTML(label=label(text.HEADING))
         with gr.Row(elem_classes="mo-tools"):
             layers = [
@@ -57,6 +57,8 @@ def build(page: Page) -> None:
     inputs = [*controls, *layers, path, measure, signed]
     outputs = [status, heading, lens, *choosers]
 
+    looked = lent(page.store, partial(look, page.store), said=lambda words: (0, None, words))
+
     def shown(asked: tuple[Any, ...], only: tuple[float, float] | None = None) -> Iterator[Updates]:
         picture, left, right, mixing, *chosen = asked
         yield {heading: markup.section(tr(text.HEADING), tr(text.HELP))}
@@ -71,7 +73,7 @@ def build(page: Page) -> None:
         )
         begun = time.perf_counter()
         answer = _Answer(page, (left, right), mixing, choice)
-        for index, new, line in look(page.store, picture, (left, right), mixing, choice, only):
+        for index, new, line in looked(picture, (left, right), mixing, choice, only):
             yield {status: markup.escaped(line)} | answer.with_new(index, new, lens, choosers)
         last = {status: markup.escaped(text.done(time.perf_counter() - begun))}
         yield last | answer.complete(lens)

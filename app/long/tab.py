@@ -16,6 +16,7 @@ from app.long import text
 from app.long.markup import growth_charts, operations_chart, published, stage_table, verdict
 from app.long.request import LEAST_SIDE, MOST_SIDE, TASKS, judge, measured, operations
 from app.page import Page, Tab, Updates
+from app.status import status_line
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.growth import MODELS, SIDES
 from mambaout.evaluation.published_tables import published_tables
@@ -93,10 +94,7 @@ def _measurement(page: Page) -> None:
             text.MEASURE, variant="primary", elem_id="measure", scale=0, min_width=240
         )
         stop = gr.Button(text.STOP, elem_id="measure-stop", scale=0, min_width=160)
-    status = gr.HTML(
-        html_template='<p role="status">${value}</p>', elem_id="long-status",
-        label=label("Progress of the measurement"),
-    )  # fmt: skip
+    status = status_line("long-status", label("Progress of the measurement"))
     drawing = gr.HTML(label=label("Time and memory against tokens"), elem_id="long-growth")
 
     def run() -> Iterator[Updates]:

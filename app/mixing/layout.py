@@ -13,17 +13,14 @@ from app.compare.layout import RESULT_SECONDS
 from app.language import label
 from app.mixing import text
 from app.page import Components
+from app.status import status_line
 
 
 def results() -> Components:
     """Every place that a handler fills, by its name."""
     places: Components = {"result": gr.State(time_to_live=RESULT_SECONDS)}
     with gr.Column(elem_classes=["mo-tab", "mo-both-mixings"]):
-        places["status"] = gr.HTML(
-            label(page_text.CHOOSE), html_template='<p role="status">${value}</p>',
-            elem_id="mixing-status",
-            label=label("Progress"),
-        )  # fmt: skip
+        places["status"] = status_line("mixing-status", label("Progress"), label(page_text.CHOOSE))
         places["heading"] = gr.HTML(label=label(text.HEADING), elem_id="mixing-heading")
         places["which"] = gr.Radio(
             list(text.WHICH_CHOICES), value="both", label=text.WHICH, elem_id="mixing-which"

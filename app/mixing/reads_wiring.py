@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from app import markup
+from app.gpu import lent
 from app.language import label, tr
 from app.lens import text as lens_text
 from app.lens.payload import whole
@@ -17,8 +19,9 @@ from app.lens.place import CENTRE, place_of
 from app.lens.widget import token_lens
 from app.mixing import text
 from app.mixing.handlers import Chosen
-from app.mixing.reads import Panes, read_twice
+from app.mixing.reads import Panes, Step, read_twice
 from app.page import Components, Page, Updates
+from app.status import status_line
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Reads:
 
     page: Page
     parts: Components
+    read: Callable[..., Iterator[Step]]  # `read_twice`, where there is a GPU for it
 
     @property
     def layers(self) -> list[Any]:
@@ -51,7 +55,7 @@ class Reads:
         asked = Chosen(names, which, {}).asked()
         status, begun = self.parts["status"], time.perf_counter()
         yield {self.parts["heading"]: markup.section(tr(text.READS), tr(text.READS_HELP))}
-        for found, line in read_twice(self.page.store, picture, asked, layers, place):
+        for found, line in self.read(picture, asked, layers, place):
             if line:
                 yield {status: markup.escaped(line)}
             else:
@@ -90,10 +94,7 @@ def build(page: Page) -> Reads:
     parts: Components = {}
     with gr.Column(elem_classes=["mo-card", "mo-reads"], elem_id="mixing-reads"):
         parts["heading"] = gr.HTML(label=label(text.READS))
-        parts["status"] = gr.HTML(
-            html_template='<p role="status">${value}</p>', elem_id="mixing-reads-status",
-            elem_classes="mo-lens-status", label=label("Progress of the lens"),
-        )  # fmt: skip
+        parts["status"] = status_line("mixing-reads-status", label("Progress of the lens"))
         with gr.Row(elem_classes="mo-tools"):
             for side, words in zip(markup.SIDES, lens_text.LAYERS, strict=True):
                 parts[side] = gr.Dropdown(
@@ -101,7 +102,8 @@ def build(page: Page) -> Reads:
                     elem_id=f"mixing-{side}-layer",
                 )  # fmt: skip
         parts["lens"] = token_lens("mixing-lens", label(text.READS))
-    return Reads(page, parts)
+    store = page.store
+    return Reads(page, parts, lent(store, partial(read_twice, store), said=lambda w: ({}, w)))
 
 
 def asking(reads: Reads, which: Any) -> None:

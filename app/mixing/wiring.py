@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import markup, text
+from app.gpu import lent
 from app.language import tr
 from app.link import Option, one_of, some_of
 from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
@@ -34,7 +35,7 @@ def asking(page: Page, places: Components, reads: Reads) -> None:
         )
         yield from ask_mixings(store, picture, chosen, notes)
 
-    answers = placed(places, ask, _SHOWS)
+    answers = placed(places, lent(store, ask), _SHOWS)
 
     def handler(
         picture: Any, left: str, right: str, which: str, left_paths: Any, right_paths: Any,
@@ -56,7 +57,7 @@ def asking(page: Page, places: Components, reads: Reads) -> None:
     page.asks_model(places["which"].input, handler, inputs, filled, status)
     for side in markup.SIDES:
         choice = places[f"{side}_paths_choice"]
-        by_paths = placed(places, _paths(store, side), _SHOWS)
+        by_paths = placed(places, lent(store, _paths(store, side)), _SHOWS)
         page.asks_model(choice.input, by_paths, [places["result"], choice], outputs, status)
         for table in _TABLES:
             listen = places[f"{side}_{table}"].select
@@ -91,7 +92,7 @@ def _picked(places: Components, store: ModelStore, side: str) -> Callable[..., I
     def explain(shown: Any, class_index: int) -> Iterator[Values]:
         yield from class_chosen(store, shown, side, class_index)
 
-    in_place = placed(places, explain, _SHOWS)
+    in_place = placed(places, lent(store, explain), _SHOWS)
 
     def selected(shown: Any, event: gr.EventData) -> Iterator[Updates]:
         index = getattr(event, "index", None)
