@@ -36,7 +36,7 @@ from mambaout.errors import MambaOutError  # noqa: E402
 
 # Where a GPU is lent by the call, the page itself has none.
 store = ModelStore("cpu" if environment.gpu_is_lent() else chosen.device, offline=chosen.offline)
-if chosen.device != "auto":
+if chosen.device in {"cuda", "mps"}:  # the CPU is always there
     try:
         _ = store.device
     except MambaOutError as error:
@@ -46,5 +46,7 @@ if environment.gpu_is_lent():
     gpu.preload(store)
 
 if __name__ == "__main__":
+    demo.launch(server_port=chosen.port, prevent_thread_lock=True, **launch_kwargs(chosen.host))
+    # Now that the page answers: what is imported for the models takes longer than all before.
     threading.Thread(target=warm_up, args=(store,), daemon=True).start()
-    demo.launch(server_port=chosen.port, **launch_kwargs(chosen.host))
+    demo.block_thread()

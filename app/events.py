@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import text
+from app.arriving import once_here
 from app.gpu import lent
 from app.language import tr
 from app.memory import ran_out, sparing
@@ -60,7 +61,7 @@ def answering(store: ModelStore, function: Callable[..., Any]) -> Callable[..., 
 
     @functools.wraps(function)
     def run(*inputs: Any) -> Any:
-        *_, answer = spoken(sparing(store, asked))(*inputs)
+        *_, answer = spoken(sparing(store, once_here(asked)))(*inputs)
         return answer
 
     return run

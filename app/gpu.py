@@ -30,7 +30,6 @@ from app.markup import escaped
 from app.memory import NoDevice, ran_out
 from app.store import ModelStore, moved_to, running_on
 from mambaout.errors import MambaOutError
-from mambaout.models.weights import fetch_weights
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +147,8 @@ def _on_gpu(number: int, tag: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
 
 def _fetched(store: ModelStore, arguments: tuple[Any, ...]) -> Iterator[str]:
     """Download the weights of the models among the arguments, and say how far that is."""
+    from mambaout.models import fetch_weights
+
     cards = {card.name: card for card in store.cards()}
     for card in [cards[name] for name in _words(arguments) if name in cards]:
         if card.weights.state == "available":

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.arriving import once_here
 from app.events import ONE_AT_A_TIME, PRIVATE, spoken
 from app.front import Fronts
 from app.memory import sparing
@@ -131,7 +132,8 @@ class Page:
             for asked in self._asked:
                 yield {asked.status: gr.skip()}
                 if asked.tab == active:
-                    answer = sparing(self.store, asked.handler, asked.status)
+                    handler = once_here(asked.handler, asked.status)
+                    answer = sparing(self.store, handler, asked.status)
                     yield from self._while_there(asked.tab, answer, asked.status)(
                         *(given[part] for part in asked.inputs)
                     )
@@ -157,7 +159,7 @@ class Page:
         elsewhere work that was begun with a button goes on behind the other tabs.
         """
         told = status if status in outputs else None
-        answer = sparing(self.store, handler, told)
+        answer = sparing(self.store, once_here(handler, told), told)
         if self.tab is not None and self._answers(self.tab[0]):
             answer = self._while_there(self.tab[0], answer, status)
         self._bind(listen, answer, inputs, outputs, [status])

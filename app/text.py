@@ -144,6 +144,11 @@ def weights_note(card: ModelCard) -> str:
     return tr("not available: {reason}", reason=_lower_first(weights.reason.rstrip(".")))
 
 
+def arriving(package: str) -> str:
+    """A status line while the packages behind the models are imported."""
+    return tr("This page has just started. Still to be loaded: {package} …", package=package)
+
+
 def loading(name: str, progress: tuple[int, int | None] | None) -> str:
     """A status line while a model is loaded or its weights are downloaded."""
     if progress is None:

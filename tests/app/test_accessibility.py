@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import expect
 
@@ -38,7 +39,7 @@ def test_axe_finds_nothing_serious_on_any_tab(visit, pictures):
     visited = visit()
     page = visited.page
     _fill(visited, pictures)
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
+    page.evaluate(files(axe_playwright_python).joinpath("axe.min.js").read_text("utf-8"))
     assert page.get_by_role("tab").all_inner_texts() == [*TABS]
     # Colours depend on the scheme and nothing else does, what scrolls on the width: two of four.
     for scheme, width in (("light", 1280), ("dark", 390)):

@@ -102,7 +102,7 @@ def test_weights_are_fetched_before_a_gpu_is_asked_for(new_store, monkeypatch):
         yield {"status": "Done."}
 
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setattr(gpu, "fetch_weights", fetch)
+    monkeypatch.setattr("mambaout.models.fetch_weights", fetch)
     monkeypatch.setattr(gpu, "_decorated", lambda: on_gpu)
     store = new_store()
     missing = WeightsStatus("available", "", 10, None)
