@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,6 +41,30 @@ def size_of(value: Any) -> int:
     return 0
 
 
+def settled(value: T) -> T:
+    """The same result with arrays of its own, made now that the work is over.
+
+    An array that was made in the middle of it lies between blocks of many megabytes, which are free
+    by now; one small array in such a place keeps the allocator from giving them out again whole.
+    """
+    result: Any = value
+    if isinstance(value, np.ndarray):
+        result = value.copy()
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        own = {name: settled(part) for name, part in parts.items()}
+        changed = {name: part for name, part in own.items() if part is not parts[name]}
+        result = replace(value, **changed) if changed else value
+    elif isinstance(value, Mapping):
+        own = {name: settled(part) for name, part in value.items()}
+        result = own if any(own[name] is not value[name] for name in own) else value
+    elif isinstance(value, tuple | list):
+        items = [settled(item) for item in value]
+        if any(item is not old for item, old in zip(items, value, strict=True)):
+            result = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return result  # type: ignore[no-any-return]
+
+
 class Results:
     """A bounded cache: what was asked for last stays, and the rest goes when there is no room.
 
@@ -73,7 +97,7 @@ class Results:
                 self._kept.move_to_end(key)
                 kept: T = self._kept[key][0]
                 return kept
-        value = make()
+        value = settled(make())
         size = size_of(value)
         with self._lock:
             if size <= self.capacity and key not in self._kept:

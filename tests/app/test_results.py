@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.results import Results, picture_digest, size_of
+from app.results import Results, picture_digest, settled, size_of
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,25 @@ def test_threads_that_ask_together_leave_the_count_right():
     for thread in threads:
         thread.join()
     assert (len(results), results.bytes) == (100, 1000)
+
+
+class Both(NamedTuple):
+    one: np.ndarray
+    words: str
+
+
+def test_what_is_kept_owns_its_memory_and_nothing_else_is_copied():
+    large = np.arange(10**6, dtype=np.float32)
+    view = Kept(large[:5], Image.new("RGB", (1, 1)), "words")
+    value = (view, [Both(large[5:7], "a")], {"a": large[:2], "b": None}, "words")
+    kept = Results(10**6).get("key", lambda: value)
+    arrays = kept[0].values, kept[1][0].one, kept[2]["a"]
+    originals = view.values, large[5:7], large[:2]
+    for array, original in zip(arrays, originals, strict=True):
+        assert array.base is None
+        assert np.array_equal(array, original)
+    assert kept[0].seen is view.seen
+    assert [type(part) for part in kept] == [type(part) for part in value]
+    assert isinstance(kept[1][0], Both)
+    plain = (Both, {"a": ("b", None)}, [1, 2])
+    assert settled(plain) is plain
