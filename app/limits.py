@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.disk import MAX_FOLDER_BYTES, DiskBound
 from app.not_found import NotFound
 
 MAX_MESSAGE_BYTES: Final = 2**20  # an event of the page is a few kB; pictures are uploads
@@ -33,6 +34,7 @@ def middleware(
     *,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
+    max_folder_bytes: int = MAX_FOLDER_BYTES,
 ) -> list[Middleware]:
     """What every request passes, in the form that starlette and ``launch(app_kwargs=...)`` take."""
     return [
@@ -41,6 +43,12 @@ def middleware(
             allowed_hosts=allowed_hosts,
             max_message_bytes=max_message_bytes,
             max_upload_bytes=max_upload_bytes,
+        ),
+        Middleware(
+            DiskBound,
+            upload_route=_UPLOAD_ROUTE,
+            unannounced=max_upload_bytes,
+            ceiling=max_folder_bytes,
         ),
         Middleware(NotFound),
     ]
