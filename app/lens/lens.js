@@ -206,9 +206,9 @@ function draw() {
 }
 function tell() {
   const follows = state.coming && performance.now() - state.heard < SILENCE;
-  const missing = whole().filter((pane) => !pane.reads[pane.patch]).map((pane) => [state.panes.indexOf(pane), pane.patch]);
+  const missing = whole().filter((pane) => !pane.reads[pane.patch] && (pane.pointed || !follows)).map((pane) => [state.panes.indexOf(pane), pane.patch]);
   // Each row is asked for once: again only where the visitor comes back to it and it has not come.
-  if (state.mode !== 'state' && !follows && String(missing) !== state.asked) {
+  if (state.mode !== 'state' && String(missing) !== state.asked) {
     state.asked = String(missing);
     if (state.asked) {
       trigger('select', { index: state.place });

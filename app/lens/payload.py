@@ -84,6 +84,7 @@ def pane(look: Look, path: str) -> dict[str, Any]:
         "columns": columns,
         "unit": look.unit,
         "signed": look.signed,
+        "pointed": look.pointed,
         "scale": look.scale,
         "of": look.of,
         "notes": list(look.notes),

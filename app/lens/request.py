@@ -66,6 +66,7 @@ class Look:
     unit: str = ""
     signed: bool = False
     notes: tuple[str, ...] = ()  # what a reader must know, sentence by sentence
+    pointed: bool = False  # a row is measured when it is pointed at, and none comes by itself
     error: str = ""
     line: str = ""  # panes of the same line stand side by side
     scale: int | None = None  # the pane whose colour scale is this one's too
@@ -153,7 +154,8 @@ class _Half:
     def look(self) -> Look:
         reader, first = self.reader, self.reader.first
         notes = [*self.notes, first.caveat]
-        if reader.patches > MOST_TOKENS:
+        pointed = reader.patches > MOST_TOKENS
+        if pointed:
             notes.insert(0, text.on_pointing(reader.patches))
         return Look(
             title=self.model.card.title,
@@ -167,6 +169,7 @@ class _Half:
             unit=first.unit,
             signed=first.signed,
             notes=tuple(notes),
+            pointed=pointed,
         )
 
     def rows(self, only: tuple[float, float] | None) -> Iterator[tuple[Rows, str]]:

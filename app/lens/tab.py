@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -96,7 +97,8 @@ class _Answer:
 
     def __init__(self, page: Page, names: tuple[str, str], mixing: Mixing, choice: Choice) -> None:
         self.choice = choice
-        self.asked = (names, mixing, choice)
+        # Layers are told apart by what is looked at: no choice and the default are the same.
+        self.asked = (names, mixing, replace(choice, layers=(None, None)))
         self.looks: list[Look | None] = [None, None]
         self.found: list[tuple[int, Rows]] = []
         self.titles = [page.store.card(name).title for name in names]
@@ -139,7 +141,7 @@ class _Answer:
             *((page_text.path_name(path), path) for path in paths),
         ]
         chosen = self.choice.path if self.choice.path in paths else text.ALL_PATHS
-        updates[choosers[-1]] = gr.Radio(choices=offered, value=chosen, visible=bool(paths))
+        updates[choosers[-1]] = gr.Radio(choices=offered, value=chosen, visible=len(paths) > 1)
         return updates
 
 

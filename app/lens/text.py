@@ -75,7 +75,7 @@ WIDGET = {
     "play": noted("Play the scan"),
     "pause": noted("Pause"),
     "at": noted("{title}: {value} {unit}"),
-    "order": noted("In the order of: {path}."),
+    "order": noted("Scan path: {path}."),
     "visited": noted("state norm; it pales as the state forgets"),
 }
 

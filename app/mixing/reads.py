@@ -94,6 +94,7 @@ def _panes(
             walks=(Walk("", np.arange(reader.patches), {}, {}),),
             unit=reader.first.unit,
             notes=tuple(notes),
+            pointed=True,
             line=side,
             scale=first,
         )
@@ -124,6 +125,7 @@ def _panes(
         unit=tr(text.CHANGE_UNIT),
         signed=True,
         notes=(tr(text.INPUTS_DIFFER),) if both.layer != both.layers[0] else (),
+        pointed=True,
         line=side,
         of=(first + 1, first),
     )

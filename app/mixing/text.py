@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.language import label, noted, tr
 from app.numbers import duration, number
-from app.text import sentence
+from app.text import path_name, sentence
 from mambaout.catalogue.mixing import Mixing
 
 TAB = noted("Mixing")
@@ -112,7 +112,7 @@ def divergence(kind: str, value: float) -> str:
 
 
 def only_paths(paths: tuple[str, ...]) -> str:
-    return tr("Only these run: {paths}.", paths=", ".join(paths))
+    return tr("Only these run: {paths}.", paths=", ".join(map(path_name, paths)))
 
 
 def no_paths(reason: str) -> str:
