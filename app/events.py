@@ -31,6 +31,20 @@ ONE_AT_A_TIME: dict[str, Any] = {
 }
 
 
+def let_in(demo: gr.Blocks, at_once: int) -> None:
+    """Change how many requests that ask a model are answered at the same time.
+
+    Once the page is up, because finding out where models run takes longer than building it.
+    """
+    name = ONE_AT_A_TIME["concurrency_id"]
+    for event in demo.fns.values():
+        if event.concurrency_id == name:
+            event.concurrency_limit = at_once
+    queue = demo._queue.event_queue_per_concurrency_id.get(name)  # noqa: SLF001 - no public way
+    if queue is not None:
+        queue.concurrency_limit = at_once
+
+
 def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """A handler whose every error is a sentence for the visitor."""
 

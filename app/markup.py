@@ -176,7 +176,7 @@ def _knows(facts: Facts) -> str:
     more = f"<p>{escaped(tr('and {count} more', count=f'{rest:,}'))}</p>" if rest > 0 else ""
     return (
         f'<p class="mo-knows">{escaped(text.knows(facts.card))} '
-        f"{escaped(text.tensors(facts.tensors))}</p>"
+        f"{escaped(text.tensors(facts.tensors))} {escaped(text.precision(facts.precision))}</p>"
         f'<details class="mo-list"><summary>{escaped(tr("What it can say"))}</summary>'
         f'<ul tabindex="0" aria-label="{escaped(tr("What it can say"))}">{listed}</ul>{more}'
         "</details>"

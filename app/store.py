@@ -9,15 +9,17 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
+from app.batches import Batches
+from app.precision import FULL, Precision, PrecisionPolicy, choose_precision
 from app.results import Results
 from mambaout.catalogue.bundled import bundled_card, trained_mixing
 from mambaout.catalogue.cards import ModelCard, offered, offered_card
@@ -26,6 +28,8 @@ from mambaout.catalogue.facts import declared_models
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError, WeightsUnavailable
+from mambaout.evaluation.comparison import probabilities
+from mambaout.evaluation.said import Said
 from mambaout.pictures.framing import Framing
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ DEFAULT_PAIR = ("mambaout_atto.tiny_imagenet", "vim_atto.tiny_imagenet")
 
 # Half of what a small hosted machine has (16 GiB), less what torch and a decoded picture take.
 _CAPACITY_BYTES = 6 * 2**30
+_MOST_TOGETHER = 8  # pictures in a forward pass, and requests at once, where a GPU answers them
 _RESULT_BYTES = 256 * 2**20  # about a hundred pictures, asked about in every way
 
 # Where the request that is being answered has been moved to, if it has.
@@ -98,6 +103,8 @@ class LoadedModel:
     tensors: int  # in its state dict: loading is strict, so all of them were in the file
     measured: Measured | None
     device: str
+    precision: Precision = FULL
+    batches: Batches | None = None  # where pictures that wait are passed together
     _views: dict[str, nn.Module] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -126,6 +133,25 @@ class LoadedModel:
                 self._views[mixing] = with_mixing(self.model, mixing)
             return self._views[mixing]
 
+    def views(self) -> list[nn.Module]:
+        """The model in every mixing that it has."""
+        found = [self.view("bidirectional")]
+        with suppress(TypeError):
+            found.append(self.view("causal"))
+        return found
+
+    def says(self, view: nn.Module, image: torch.Tensor) -> Said:
+        """What one of the views says of one picture, (1, 3, side, side).
+
+        Where pictures are passed together, with those that others ask it about meanwhile.
+        """
+        forward = partial(probabilities, view, precision=self.precision.dtype)
+        if self.batches is None:
+            [row] = forward(image)
+        else:
+            row = self.batches.answer(view, forward, image)
+        return Said(self.vocabulary, row)
+
     def input_of(self, picture: Image.Image) -> torch.Tensor:
         """The picture as this model takes it: (1, 3, side, side), normalised, on its device."""
         return self.transform(picture).unsqueeze(0).to(self.device)
@@ -149,6 +175,8 @@ class ModelStore:
 
     Args:
         device: where models run; "auto" takes CUDA, then Apple's MPS, then the CPU.
+        precision: of their answers, see `app.precision`; whatever explains them is float32.
+        together: devices on which requests are answered at once, and waiting pictures together.
         offline: never download weights.
         capacity: bytes of weights to keep; the one asked for last is kept in any case.
         build: makes a registered model with its weights, reporting a download's progress.
@@ -158,6 +186,8 @@ class ModelStore:
         self,
         device: DevicePolicy = "auto",
         *,
+        precision: PrecisionPolicy = "auto",
+        together: Collection[str] = ("cuda", "mps"),
         offline: bool = False,
         capacity: int = _CAPACITY_BYTES,
         build: Callable[[str, Progress | None], nn.Module] = pretrained,
@@ -166,6 +196,9 @@ class ModelStore:
         self.results = Results(_RESULT_BYTES)
         self.offline = offline
         self._policy: DevicePolicy = device
+        self._precision: PrecisionPolicy = precision
+        self._together = together
+        self._batches = Batches(_MOST_TOGETHER)
         self._capacity = capacity
         self._build = build
         self._loaded: OrderedDict[tuple[str, str], LoadedModel] = OrderedDict()  # name, device
@@ -197,6 +230,11 @@ class ModelStore:
 
     def _device_now(self) -> str:
         return moved_to() or self.device
+
+    @property
+    def at_once(self) -> int:
+        """How many requests are to be answered at the same time."""
+        return _MOST_TOGETHER if self.device in self._together else 1
 
     def free(self) -> None:
         """Forget every model, and give memory back to the device; running requests keep theirs."""
@@ -265,7 +303,7 @@ class ModelStore:
         framing = Framing.of(data_config)
         counted = cost(model, (3, framing.side, framing.side))
         model = model.to(device)
-        return LoadedModel(
+        loaded = LoadedModel(
             card=card,
             model=model,
             vocabulary=vocabulary_of(name),
@@ -275,7 +313,9 @@ class ModelStore:
             tensors=len(model.state_dict()),
             measured=Measured.of(name),
             device=device,
+            batches=self._batches if device in self._together else None,
         )
+        return replace(loaded, precision=choose_precision(self._precision, loaded))
 
     def _evict(self) -> None:
         """Forget those used longest ago until the rest fits; a running request keeps its own."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.language import noted, tr
 from app.numbers import count, duration, megabytes, number, percent
+from app.precision import Precision
 from mambaout.catalogue.cards import ModelCard
 from mambaout.evaluation.novelty import Hint
 from mambaout.explain.cam_methods import METHODS
@@ -220,6 +221,24 @@ def knows(card: ModelCard) -> str:
 
 def tensors(count: int) -> str:
     return tr("All {count} of its tensors were loaded.", count=count)
+
+
+def precision(chosen: Precision) -> str:
+    """In which precision a model answers, and why; nothing where nobody asked for another."""
+    if chosen.name == "bfloat16":
+        return tr(
+            "Answers in bfloat16: on the example pictures its first answers are those of float32, "
+            "and no probability is off by more than {off}.",
+            off=f"{100 * chosen.off:.2g} %",
+        )
+    if chosen.changed:
+        return tr(
+            "Answers in float32: bfloat16 would change {changed} of {checked} answers to the "
+            "example pictures.",
+            changed=chosen.changed,
+            checked=chosen.checked,
+        )
+    return tr("Answers in float32: bfloat16 is no faster here.") if chosen.slow else ""
 
 
 def different_classes(left: int, right: int) -> str:

@@ -26,10 +26,11 @@ from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
 from mambaout.evaluation.asking import answer, patch_reads
+from mambaout.evaluation.comparison import ask
 from mambaout.evaluation.comparison_report import PictureFacts, Report, as_json, write_report
 from mambaout.evaluation.files import atomically
 from mambaout.evaluation.models import LoadedModel, load_model
-from mambaout.evaluation.said import Answered
+from mambaout.evaluation.said import Answered, Said
 from mambaout.explain.cam_methods import METHODS
 from mambaout.explain.measures import MEASURES
 from mambaout.models.__main__ import main as models_command
@@ -63,6 +64,9 @@ class _Asked:
 
     def input_of(self, picture: Image.Image) -> Tensor:
         return self.loaded.transform(picture).unsqueeze(0).to(self.device)
+
+    def says(self, view: nn.Module, image: Tensor) -> Said:
+        return ask(view, image, self.vocabulary)
 
     def seen(self, picture: Image.Image) -> Image.Image:
         """The part of the picture that the model sees."""

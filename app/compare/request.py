@@ -19,9 +19,7 @@ from app.loading import loading
 from app.store import LoadedModel, ModelStore, weights_card
 from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
-from mambaout.catalogue.vocabulary import Vocabulary
 from mambaout.errors import MambaOutError
-from mambaout.evaluation.comparison import ask
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import novelty_hint
 from mambaout.evaluation.said import Said
@@ -145,9 +143,9 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
         except TypeError as reason:
             no_causal_form = str(reason)
         else:
-            bidirectional = ask(view, image, model.vocabulary).probabilities
+            bidirectional = model.says(view, image).probabilities
             view = switched
-    said, seconds = timed(view, image, model.vocabulary)
+    said, seconds = timed(model, view, image)
     return Side(
         title=title,
         facts=Facts.of(model),
@@ -168,12 +166,10 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
     )
 
 
-def timed(
-    model: torch.nn.Module, image: torch.Tensor, vocabulary: Vocabulary
-) -> tuple[Said, float]:
-    """What `ask` gives, and the seconds of the forward pass."""
+def timed(model: LoadedModel, view: torch.nn.Module, image: torch.Tensor) -> tuple[Said, float]:
+    """What a view of the model says, and the seconds of the forward pass."""
     start = time.perf_counter()
-    said = ask(model, image, vocabulary)
+    said = model.says(view, image)
     return said, time.perf_counter() - start
 
 

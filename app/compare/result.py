@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from app.precision import Precision
 from app.store import LoadedModel, Measured
 from mambaout import evaluation, explain
 from mambaout.catalogue.cards import ModelCard
@@ -35,6 +36,7 @@ class Facts:
     side: int  # of the square it is given [px]
     layers: tuple[str, ...]  # the modules that a heat map may be of, first to last
     layer: str  # the one it is of unless another is asked for
+    precision: Precision  # of its answers
 
     @classmethod
     def of(cls, model: LoadedModel) -> Facts:
@@ -53,6 +55,7 @@ class Facts:
             side=model.framing.side,
             layers=tokens.targets,
             layer=tokens.default_target,
+            precision=model.precision,
         )
 
 

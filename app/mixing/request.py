@@ -220,7 +220,7 @@ def _asked_once(
     paths: tuple[str, ...] = (),
 ) -> Variant:
     image = image.to(model.device)
-    said, seconds = timed(_view(model, kind, paths), image, model.vocabulary)
+    said, seconds = timed(model, _view(model, kind, paths), image)
     answered = Answered(f"{subject.side}_{kind}", model.card.name, _MIXING[kind], said, paths)
     return Variant(answered, image.numpy(force=True), seconds, Facts.of(model))
 

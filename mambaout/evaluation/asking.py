@@ -10,9 +10,9 @@ from PIL import Image
 
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
-from mambaout.evaluation.comparison import ask, with_heat, with_trace
+from mambaout.evaluation.comparison import with_heat, with_trace
 from mambaout.evaluation.errors import EvaluationError
-from mambaout.evaluation.said import Answered
+from mambaout.evaluation.said import Answered, Said
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +40,9 @@ class Subject(Protocol):
     def input_of(self, picture: Image.Image) -> Tensor:
         """The picture as the model takes it, (1, c, H, W)."""
 
+    def says(self, view: nn.Module, image: Tensor) -> Said:
+        """What one of the views says of such a picture."""
+
 
 def answer(
     subject: Subject,
@@ -64,7 +67,7 @@ def answer(
         EvaluationError: the model has no form with this mixing; the text says why.
     """
     view, image = _view(subject, mixing), subject.input_of(picture)
-    found = Answered(id, subject.name, mixing, ask(view, image, subject.vocabulary))
+    found = Answered(id, subject.name, mixing, subject.says(view, image))
     if method is not None:
         found = with_heat(found, view, image, method=method)
     return with_trace(found, view, image) if scan else found

@@ -10,16 +10,36 @@ from mambaout.errors import ExplanationError
 from mambaout.evaluation.said import Answered, Said
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from torch import Tensor, nn
 
 
 def ask(model: nn.Module, image: Tensor, vocabulary: Vocabulary) -> Said:
     """What ``model`` says of one normalised picture, (1, c, H, W)."""
+    [row] = probabilities(model, image)
+    return Said(vocabulary, row)
+
+
+def probabilities(
+    model: nn.Module, images: Tensor, precision: torch.dtype | None = None
+) -> np.ndarray:
+    """What ``model`` says of normalised pictures, (n, c, H, W) → (n, classes) float32.
+
+    Args:
+        model: a classifier.
+        images: on its device.
+        precision: of matrix products and convolutions, as `torch.autocast` has them; None for that
+            of the weights. Scan states and softmax stay float32.
+    """
     import torch
 
-    with torch.inference_mode():
-        logits = model(image)[0].float().cpu()
-    return Said(vocabulary, logits.softmax(0).numpy())
+    half = precision is not None and precision != torch.float32
+    with torch.inference_mode(), torch.autocast(images.device.type, precision, enabled=half):
+        logits = model(images).float().cpu()
+    # Row by row: the last bit of a sum is not to depend on who else is in the batch.
+    found: np.ndarray = torch.stack([row.softmax(0) for row in logits]).numpy()
+    return found
 
 
 def with_heat(

@@ -17,7 +17,7 @@ META = {"_type": "gradio.FileData"}
 @contextlib.contextmanager
 def launched(store):
     """The address of a page over `store`."""
-    demo = build_demo(store)
+    demo = launched.demo = build_demo(store)
     arguments = launch_kwargs("127.0.0.1") | {"quiet": True, "ssr_mode": False}
     # A port of our own: gradio's search for one leaves a socket behind for each that is taken.
     with socket.socket() as free:
