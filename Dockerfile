@@ -29,4 +29,6 @@ USER visitor
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/', timeout=8)"]
+# As Ctrl+C: the first process of a container does not hear SIGTERM, and visitors' files are removed.
+STOPSIGNAL SIGINT
 CMD ["python", "app.py"]
