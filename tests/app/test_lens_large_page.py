@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import threading
+
 import numpy as np
 import pytest
 import timm
@@ -96,4 +99,39 @@ def test_rows_come_one_by_one_as_they_are_pointed_at_and_none_comes_twice(
         page.get_by_role("tab", name="Lens").click()
         page.wait_for_function(f"{LENS}.state.answers >= 5")
         assert measured[3:] == []
+        visited.close()
+
+
+def test_a_row_on_its_way_says_so_and_one_that_was_stopped_is_asked_for_again(
+    chromium, new_store, monkeypatch
+):
+    go_on = threading.Event()
+    go_on.set()
+
+    def held(*args, **options):
+        assert go_on.wait(60)
+        return token_reads(*args, **options)
+
+    monkeypatch.setattr(explain, "token_reads", held)
+    with launched(new_store(large)) as address:
+        visited = Visit(chromium, address)
+        page = visited.page
+        visited.open_tab("Lens")
+        page.wait_for_function(READ)
+        says = page.locator("#lens .mo-lens-words").nth(1)
+        page.locator("#lens .mo-lens-hit").nth(1).focus()
+        go_on.clear()
+        page.keyboard.press("ArrowLeft")
+        expect(says).to_contain_text("Being measured")
+        expect(page.locator("#lens .mo-lens-says")).to_contain_text("Being measured")
+        # Until the request is at its end, gradio forgets what is asked meanwhile.
+        with page.expect_response(re.compile("/reset$")):
+            page.get_by_role("button", name="Stop").click()
+            go_on.set()
+        expect(page.locator("#lens-status")).to_contain_text("Stopped")
+        page.locator("#lens .mo-lens-hit").nth(1).focus()
+        page.keyboard.press("ArrowUp")
+        expect(says).to_contain_text("Row 12, column 12 of 24 × 24. Reads ")
+        page.keyboard.press("ArrowDown")
+        expect(says).to_contain_text("Row 13, column 12 of 24 × 24. Reads ")
         visited.close()
