@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from app.catalogues import LANGUAGES, SOURCE, catalogue
+from mambaout.errors import Sentence
 
 _CHOSEN: ContextVar[str | None] = ContextVar("language", default=None)
 _ON_COMPONENTS: dict[str, None] = {}  # a set that keeps its order
@@ -51,6 +52,15 @@ def tr(message: str, **values: object) -> str:
     """
     translated = catalogue(language()).one(message)
     return translated.format(**values) if values else translated
+
+
+def told(sentence: str) -> str:
+    """A sentence that the library made, in the language of the visitor; English if not known."""
+    if not isinstance(sentence, Sentence):
+        return tr(sentence)
+    known = catalogue(language()).one
+    values = {k: known(v) if isinstance(v, str) else v for k, v in sentence.values.items()}
+    return tr(sentence.template, **values)
 
 
 def ntr(one: str, many: str, count: int, **values: object) -> str:

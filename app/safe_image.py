@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from PIL import Image
 
+from app.language import told
 from app.uploads import refusal, uploaded, uploads_only
 from mambaout.pictures import read_picture
 from mambaout.pictures.errors import Rejected
@@ -36,12 +37,11 @@ class SafeImage(gr.Image):
         try:
             picture = read_picture(path)
         except Rejected as rejected:
-            raise refusal(rejected.sentence) from rejected
+            raise refusal(told(rejected.sentence)) from rejected
         picture.image.info[NOTES] = picture.notes
         return picture.image
 
 
 def notes_of(image: Image.Image) -> tuple[str, ...]:
     """What there is to say about a picture that a `SafeImage` handed to a handler."""
-    notes: tuple[str, ...] = image.info.get(NOTES, ())
-    return notes
+    return tuple(told(note) for note in image.info.get(NOTES, ()))

@@ -8,6 +8,29 @@ MambaOutError
 
 from __future__ import annotations
 
+from typing import Any
+
+
+class Sentence(str):
+    """A sentence for people that remembers what it was made of, for who has to translate it.
+
+    Args:
+        template: in English, with named places in braces.
+        **values: what is put there, as it is to be shown.
+    """
+
+    __slots__ = ("template", "values")
+    template: str
+    values: dict[str, Any]
+
+    def __new__(cls, template: str, **values: Any) -> Sentence:
+        made = super().__new__(cls, template.format(**values))
+        made.template, made.values = template, values
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.template,), self.values
+
 
 class MambaOutError(Exception):
     """Base of every error raised on purpose; its text may be shown to a user as it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.folder import text
 from app.folder.request import Answered
-from app.language import tr
+from app.language import told, tr
 from app.markup import escaped
 from app.numbers import percent
 from mambaout.evaluation.models import View
@@ -53,7 +53,7 @@ def _row(
     if record.damaged:
         return (
             f'<tr class="mo-unread"><th scope="row">{escaped(record.file)}</th>'
-            f'<td colspan="{columns - 1}">{escaped(record.damaged)}</td></tr>'
+            f'<td colspan="{columns - 1}">{escaped(told(record.damaged))}</td></tr>'
         )
     picture = answered.evaluation.run.pictures[record.index]
     cells = [picture.classes[0] if picture.classes else "–"] if labelled else []

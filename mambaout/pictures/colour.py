@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from mambaout.errors import Sentence
 from mambaout.pictures.errors import Rejected
 
 ON_WHITE: Final = "See-through parts are shown on white."
 FROM_CMYK: Final = "Printing colours (CMYK) were converted without a colour profile."
 FROM_16_BITS: Final = "{bits}-bit values were scaled to 8 bits."
-STRETCHED: Final = "Values from {low:g} to {high:g} were stretched from black to white."
+STRETCHED: Final = "Values from {low} to {high} were stretched from black to white."
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
@@ -57,7 +58,7 @@ def _from_16_bits(picture: ImageFile.ImageFile) -> tuple[Image.Image, list[str]]
     grey = table[stored]  # (h, w)
     if _tiff_tag(picture, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO:
         grey = 255 - grey
-    notes = [FROM_16_BITS.format(bits=bits)]
+    notes: list[str] = [Sentence(FROM_16_BITS, bits=bits)]
     see_through = picture.info.get("transparency")  # PNG: the one grey value that is
     if isinstance(see_through, int) and (hidden := stored == see_through).any():
         grey[hidden] = 255
@@ -73,15 +74,15 @@ def _from_numbers(picture: ImageFile.ImageFile) -> tuple[Image.Image, list[str]]
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise Rejected("damaged", "This picture holds values that are not numbers.")
-    notes = []
+    notes: list[str] = []
     agreed = [1] if picture.mode == "F" else [255, 65535]
     black, white = 0.0, next((float(top) for top in agreed if low >= 0 and high <= top), None)
     if white is None:
         # of one value all over, there is no range: halfway between black and white
         black, white = (low, high) if low < high else (low - 1, high + 1)
-        notes.append(STRETCHED.format(low=low, high=high))
+        notes.append(Sentence(STRETCHED, low=f"{low:g}", high=f"{high:g}"))
     elif white > 255:
-        notes.append(FROM_16_BITS.format(bits=16))
+        notes.append(Sentence(FROM_16_BITS, bits=16))
     grey = values.astype(np.float32)
     grey -= np.float32(black)  # in place: 40 megapixels are 160 MB
     grey *= np.float32(255 / (white - black))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, Sentence
 
 RejectionCode = Literal[
     "unreadable",  # no file there, or one that may not be read
@@ -25,14 +25,22 @@ class Rejected(MambaOutError, ValueError):
 
     Args:
         code: which rule it broke, for programs and translations.
-        sentence: the same for people, with what to do. It holds no file name, path or other text
-            of the file's author, so a page may show it as it is.
+        template: the same for people, with what to do; named places in braces. Filled in, it holds
+            no file name, path or other text of the file's author: a page may show it as it is.
+        **values: what is put there.
     """
 
-    def __init__(self, code: RejectionCode, sentence: str) -> None:
-        super().__init__(code, sentence)  # both, so that the error survives pickling
+    def __init__(self, code: RejectionCode, template: str, **values: Any) -> None:
+        super().__init__(code, template)
         self.code = code
-        self.sentence = sentence
+        self.sentence = Sentence(template, **values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rejected, (self.code, self.sentence)
 
     def __str__(self) -> str:
-        return self.sentence
+        return str(self.sentence)
+
+
+def _rejected(code: RejectionCode, sentence: Sentence) -> Rejected:
+    return Rejected(code, sentence.template, **sentence.values)

@@ -40,6 +40,9 @@ _OTHER_KINDS: Final = (
     (b"\0\0\1\0", "an icon file"),
     (b"PK\3\4", "a zip archive or office document"),
 )
+_HEIC: Final = "a HEIC picture"
+_VIDEO: Final = "a video"
+_SVG: Final = "an SVG drawing"
 _HEIC_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif", b"mif1"}
 
 
@@ -60,10 +63,17 @@ def identify(data: bytes) -> str:
         return "AVIF"
     other = _other_kind(data)
     if other is None:
-        sentence = f"This file is not a picture: please choose a {ACCEPTED_IN_WORDS} file."
-    else:
-        sentence = f"This is {other}: please save it as {ACCEPTED_IN_WORDS} first."
-    raise Rejected("not_an_image", sentence)
+        raise Rejected(
+            "not_an_image",
+            "This file is not a picture: please choose a {formats} file.",
+            formats=ACCEPTED_IN_WORDS,
+        )
+    raise Rejected(
+        "not_an_image",
+        "This is {kind}: please save it as {formats} first.",
+        kind=other,
+        formats=ACCEPTED_IN_WORDS,
+    )
 
 
 def _other_kind(data: bytes) -> str | None:
@@ -71,9 +81,9 @@ def _other_kind(data: bytes) -> str | None:
         if data.startswith(signature):
             return kind
     if data[4:8] == b"ftyp":
-        return "a HEIC picture" if _brands(data) & _HEIC_BRANDS else "a video"
+        return _HEIC if _brands(data) & _HEIC_BRANDS else _VIDEO
     if b"<svg" in data[:4096].lower():
-        return "an SVG drawing"
+        return _SVG
     return None
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from PIL import Image
 
+from mambaout.errors import Sentence
 from mambaout.pictures.colour import to_rgb
 from mambaout.pictures.errors import Rejected
 from mambaout.pictures.formats import ACCEPTED, identify
@@ -88,8 +89,9 @@ def read_picture(path: str | os.PathLike[str]) -> OpenedPicture:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise Rejected(
                 "too_many_pixels",
-                f"This picture has far more than the {MAX_PIXELS // 10**6} megapixels that are "
-                "accepted: please make it smaller.",
+                "This picture has far more than the {most} megapixels that are accepted: please "
+                "make it smaller.",
+                most=MAX_PIXELS // 10**6,
             ) from error
         except MemoryError as error:
             raise Rejected(
@@ -102,8 +104,9 @@ def read_picture(path: str | os.PathLike[str]) -> OpenedPicture:
             # struct.error, ... : the kinds are no part of its interface.
             raise Rejected(
                 "damaged",
-                f"This {ACCEPTED[kind]} file is damaged, cut short or of a rare kind: "
-                "please try another copy, or save it again as JPEG or PNG.",
+                "This {kind} file is damaged, cut short or of a rare kind: please try another "
+                "copy, or save it again as JPEG or PNG.",
+                kind=ACCEPTED[kind],
             ) from error
 
 
@@ -115,14 +118,17 @@ def _read(path: Path) -> bytes:
                 data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or "no file can have this name"
-        raise Rejected("unreadable", f"This file cannot be read: {reason}.") from error
+        raise Rejected(
+            "unreadable", "This file cannot be read: {reason}.", reason=reason
+        ) from error
     if not regular:
         raise Rejected("unreadable", "This is not a file.")
     if len(data) > MAX_FILE_BYTES:
         raise Rejected(
             "too_many_bytes",
-            f"This file has more than the {MAX_FILE_BYTES // 2**20} MB that are accepted: "
-            "please make the picture smaller.",
+            "This file has more than the {most} MB that are accepted: please make the picture "
+            "smaller.",
+            most=MAX_FILE_BYTES // 2**20,
         )
     return data
 
@@ -139,8 +145,12 @@ def _decode(data: bytes, kind: str) -> OpenedPicture:
         if reduced:
             (width, height), (full_width, full_height) = picture.size, full
             notes.append(
-                REDUCED.format(
-                    width=width, height=height, full_width=full_width, full_height=full_height
+                Sentence(
+                    REDUCED,
+                    width=width,
+                    height=height,
+                    full_width=full_width,
+                    full_height=full_height,
                 )
             )
         if getattr(picture, "is_animated", False):
@@ -157,17 +167,26 @@ def _check_size(width: int, height: int) -> None:
         megapixels = math.ceil(width * height / 10**5) / 10
         raise Rejected(
             "too_many_pixels",
-            f"This picture has {width} by {height} pixels ({megapixels:,} megapixels), and at most "
-            f"{MAX_PIXELS // 10**6} are accepted: please make it smaller.",
+            "This picture has {width} by {height} pixels ({megapixels} megapixels), and at most "
+            "{most} are accepted: please make it smaller.",
+            width=width,
+            height=height,
+            megapixels=f"{megapixels:,}",
+            most=MAX_PIXELS // 10**6,
         )
     if width * height < MIN_PIXELS:
         raise Rejected(
             "too_small",
-            f"This picture has {width} by {height} pixels: there is nothing in it to recognise.",
+            "This picture has {width} by {height} pixels: there is nothing in it to recognise.",
+            width=width,
+            height=height,
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise Rejected(
             "too_elongated",
-            f"This picture has {width} by {height} pixels, and one side may be at most "
-            f"{MAX_ASPECT} times as long as the other: please cut out a part of it.",
+            "This picture has {width} by {height} pixels, and one side may be at most {most} times "
+            "as long as the other: please cut out a part of it.",
+            width=width,
+            height=height,
+            most=MAX_ASPECT,
         )

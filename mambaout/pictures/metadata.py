@@ -62,8 +62,10 @@ def disarm(data: bytes, kind: str, max_pixels: int) -> bytes:
         if scans > MAX_JPEG_SCANS:
             raise Rejected(
                 "too_complex",
-                f"This JPEG file is drawn in {scans} passes, and at most {MAX_JPEG_SCANS} are "
-                "accepted: please save it as an ordinary JPEG.",
+                "This JPEG file is drawn in {scans} passes, and at most {most} are accepted: "
+                "please save it as an ordinary JPEG.",
+                scans=scans,
+                most=MAX_JPEG_SCANS,
             )
         data = _JPEG_EXIF.sub(rb"\1" + _HIDDEN_EXIF, data)
         return _JPEG_MULTI_PICTURE.sub(rb"\1" + _HIDDEN_MULTI_PICTURE, data)
@@ -163,6 +165,8 @@ def _check_tiff(data: bytes, max_pixels: int) -> None:
     if tile[0] * tile[1] > max_pixels:
         raise Rejected(
             "too_many_pixels",
-            f"This TIFF file is stored in tiles of {tile[0]} by {tile[1]} pixels: "
-            "please save it again without tiles.",
+            "This TIFF file is stored in tiles of {width} by {height} pixels: please save it again "
+            "without tiles.",
+            width=tile[0],
+            height=tile[1],
         )

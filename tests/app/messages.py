@@ -16,6 +16,7 @@ SINGULAR = {"tr", "label", "noted"}
 # Modules of the library whose constants the page shows: their words are messages too.
 SHOWN = ("mambaout/evaluation/caveats.py", "mambaout/evaluation/study_words.py")
 METHODS = "mambaout/explain/cam_methods.py"
+PICTURES = "mambaout/pictures"
 UNITS = ("mambaout/explain/trace.py", "mambaout/explain/activity.py")
 MIXERS = "mambaout/catalogue/cards.py"
 
@@ -40,6 +41,7 @@ def messages() -> dict[str, str | None]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Family":
             found.setdefault(node.args[1].value, None)
     found.update(dict.fromkeys(_of_maps()))
+    found.update(dict.fromkeys(_of_pictures()))
     return found
 
 
@@ -58,6 +60,19 @@ def _of_maps() -> Iterator[str]:
                 for inner in ast.walk(node.value):
                     if isinstance(inner, ast.Dict):
                         yield from (value.value for value in inner.values if _is_text(value))
+
+
+def _of_pictures() -> Iterator[str]:
+    """What the gate says about a picture, and why it refuses one."""
+    for path in sorted((ROOT / PICTURES).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rejected":
+                yield from (argument.value for argument in node.args[1:] if _is_text(argument))
+        for node in tree.body:
+            if isinstance(node, ast.AnnAssign) and node.value is not None:
+                words = (inner.value for inner in ast.walk(node.value) if _is_text(inner))
+                yield from (word for word in words if " " in word and word.isprintable())
 
 
 def entry(message: str, plural: str | None) -> str:

@@ -22,6 +22,7 @@ from app.ui import QUEUE_SIZE
 from mambaout.evaluation.comparison_report import PictureFacts
 from tests.app.raw_visitor import RawVisitor
 from tests.app.serving import Caller, launched, png
+from tests.app.visitor import serving
 
 MAMBAOUT, VIM = DEFAULT_PAIR
 CLIENTS = 32
@@ -156,10 +157,13 @@ def resident(process):
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_memory_stays_level_over_300_comparisons(server):
-    """Half of them as a visitor, half as a program; after 150 the cache of results is full."""
+def test_memory_stays_level_over_300_comparisons(tmp_path):
+    """Half of them as a visitor, half as a program, at a server that keeps 16 MB of results."""
     levels, rest = {}, (MAMBAOUT, VIM, "bidirectional", "gradcam")
-    with RawVisitor(server.address) as visitor:
+    with (
+        serving(tmp_path, keeps_little=True) as running,
+        RawVisitor(running.address) as visitor,
+    ):
         for number in range(1, 301):
             image = png(blocks(1000 + number))
             if number % 2:
@@ -168,12 +172,10 @@ def test_memory_stays_level_over_300_comparisons(server):
             else:
                 how, answer = visitor.call("compare", visitor.upload(image), *rest)
                 assert how == "complete", answer
-            if number in {50, 100, 150, 200, 250, 300}:
-                levels[number] = resident(server.process)
-    logger.warning("memory after comparisons [MB]: %s", levels)
-    kept = 256  # what the cache may hold
-    assert levels[150] - levels[50] < kept + 64
-    assert levels[300] - levels[150] < 64
+            if number % 50 == 0:
+                levels[number] = resident(running.process)
+                logger.warning("%d comparisons: %.0f MB", number, levels[number])
+    assert levels[300] - levels[50] < 64
 
 
 def test_comparisons_leave_nothing_behind(new_store):

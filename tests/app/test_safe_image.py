@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import gradio as gr
 import httpx
@@ -16,10 +17,14 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from app.catalogues import LANGUAGES, catalogue
+from app.language import speaking
 from app.limits import local_hosts, middleware
 from app.safe_image import SafeImage, notes_of
 from app.uploads import ONLY_UPLOADS
+from mambaout.pictures import Rejected, gate, read_picture
 from mambaout.pictures.colour import ON_WHITE
+from mambaout.pictures.errors import RejectionCode
 from mambaout.pictures.gate import FIRST_FRAME
 from tests.pictures import file_parts as make
 from tests.pictures.hostile import PICTURE, SAMPLES, SMALL
@@ -281,3 +286,49 @@ def test_the_visitor_sees_the_sentence(page, chromium):
     expect(tab.locator("#answer")).to_contain_text("RGB")
     expect(toast).to_have_count(0)
     tab.close()
+
+
+# -- in another language -------------------------------------------------------------------------
+
+OTHERS = [tag for tag in LANGUAGES if tag != "en"]
+
+
+def no_memory(*_):
+    raise MemoryError
+
+
+@as_the_page_runs
+@pytest.mark.parametrize("tag", OTHERS)
+def test_every_refusal_has_a_sentence_in_every_language(tag, uploaded, monkeypatch):
+    def asked(path):
+        """The code of a refusal, when it is no longer in English."""
+        with pytest.raises(Rejected) as caught:
+            read_picture(path)
+        with speaking(tag):
+            sentence = refusal(path)
+        assert sentence != caught.value.sentence
+        assert "{" not in sentence
+        return caught.value.code
+
+    kinds = {sample.expected: (name, sample) for name, sample in SAMPLES.items()}
+    del kinds[PICTURE]
+    codes = {asked(uploaded(sample.build(), name)) for name, sample in kinds.values()}
+    good = uploaded(SMALL["png"]())
+    codes.add(asked(good + "-that-is-gone"))
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "MAX_FILE_BYTES", 10)
+        codes.add(asked(good))
+    monkeypatch.setattr(gate, "_decode", no_memory)
+    codes.add(asked(good))
+    assert codes == {*get_args(RejectionCode)}
+
+
+@pytest.mark.parametrize("tag", OTHERS)
+def test_kinds_of_files_and_notes_are_translated_too(tag, uploaded):
+    image = preprocess(uploaded(make.encoded(Image.new("RGBA", (32, 24), (9, 9, 9, 64)), "PNG")))
+    words = catalogue(tag).one
+    with speaking(tag):
+        assert notes_of(image) == (words(ON_WHITE),)
+        assert words(ON_WHITE) != ON_WHITE
+        assert words("a PDF document") in refusal(uploaded(b"%PDF-1.7\n"))
+    assert notes_of(image) == (ON_WHITE,)
