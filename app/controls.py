@@ -11,7 +11,8 @@ from app import markup, text
 from app.events import PRIVATE
 from app.examples import examples
 from app.language import label, tr
-from app.link import Option, one_of
+from app.link import Option
+from app.link_readers import one_of
 from app.page import Components, Page
 from app.safe_image import SafeImage
 from app.store import ModelStore

@@ -14,7 +14,8 @@
       if (language) query.set('lang', language);
       query.set('v', '1');
       keys.forEach((key, i) => {
-        const value = Array.isArray(values[i]) ? values[i].join(',') : String(values[i] ?? '');
+        const given = values[i];
+        const value = Array.isArray(given) ? given.join(',') : String(typeof given === 'boolean' ? Number(given) : given ?? '');
         if (value !== '' && value !== defaults[i]) query.set(key, value);
       });
       if (link.example) query.set('ex', String(link.example));
@@ -37,5 +38,14 @@
       }
     },
   };
+  // The page in another language keeps what was chosen.
+  const translated = ({ target }) => {
+    const other = target.closest?.('.mo-languages a[hreflang]');
+    if (!other) return;
+    const query = new URLSearchParams(location.search);
+    query.delete('lang');
+    other.href = `?${new URLSearchParams([['lang', other.hreflang], ...query])}`;
+  };
+  for (const kind of ['pointerdown', 'focusin']) document.addEventListener(kind, translated, true);
   window.mambaoutLink = link;
 })();

@@ -1,7 +1,7 @@
 """The permanent link: what was chosen, in the query string, and chosen again when it is opened.
 
 It holds no picture; of the examples, the number of one. What a link may say is a list for every
-option: whatever else it says is passed over, as if it had not been said.
+option: whatever else it says is passed over, and the page says so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ import gradio as gr
 
 from app.events import PRIVATE
 from app.examples import examples
-from app.language import label, tr
+from app.language import label, noted, tr
+from app.link_readers import Read, one_of, whole
 from app.markup import escaped
 from app.page import Page, Updates
 from app.places import keep
 
 VERSION = "1"
-Read = Callable[[str], Any]  # a value that may be chosen, or None
+LEFT_OUT = noted("The link asks for what is not on offer here; this part was left out: {names}.")
 
 _SCRIPT = Path(__file__).with_name("link.js").read_text(encoding="utf-8")
 _SPACE = re.compile(r"[\w.-]+/[\w.-]+")
@@ -45,31 +46,9 @@ class Option:
     show: Callable[[Any], Any] = keep
 
 
-def one_of(allowed: Collection[str]) -> Read:
-    """A choice among names."""
-    return lambda words: words if words in allowed else None
-
-
-def some_of(allowed: Collection[str]) -> Read:
-    """Any number of names, with commas between them."""
-
-    def read(words: str) -> list[str] | None:
-        names = words.split(",")
-        return names if set(names) <= set(allowed) and len(set(names)) == len(names) else None
-
-    return read
-
-
-def whole(least: int, greatest: int) -> Read:
-    """A whole number within bounds."""
-
-    def read(words: str) -> int | None:
-        # Not isdigit, which has digits that int() does not know.
-        if not re.fullmatch(r"[0-9]{1,6}", words):
-            return None
-        return int(words) if least <= int(words) <= greatest else None
-
-    return read
+def only_choice(value: str) -> gr.Dropdown:
+    """Shows a choice whose others come with the answer."""
+    return gr.Dropdown(choices=[value], value=value)
 
 
 def restored(query: Mapping[str, str], options: Mapping[str, Option]) -> Updates:
@@ -84,28 +63,41 @@ def restored(query: Mapping[str, str], options: Mapping[str, Option]) -> Updates
     return found
 
 
+def passed_over(query: Mapping[str, str], options: Mapping[str, Option]) -> list[str]:
+    """What a link says and may not, by its names there."""
+    if "v" in query and query["v"] != VERSION:
+        return ["v"]
+    if "v" not in query:
+        return []
+    return [key for key, option in options.items()
+            if key in query and option.read(query[key]) is None]  # fmt: skip
+
+
 def bind(page: Page) -> None:
     """Open links and write them, once all tabs are built, before what stops their events."""
     options, active, picture = page.options, page.active, page.controls["picture"]
     tabs = [tab for tab, _ in page.panels]
     pictures = examples()
-    example_of, tab_of = whole(0, len(pictures) - 1), one_of(tabs)
+    said = page.controls["link_status"]
+    # Chosen without a component of their own.
+    others = {
+        "ex": Option(picture, whole(0, len(pictures) - 1), lambda index: pictures[index].open()),
+        "tab": Option(active, one_of(tabs)),
+    }
 
     def open_link(request: gr.Request) -> Updates:
-        query = dict(request.query_params)
-        updates = restored(query, options)
-        if query.get("v") == VERSION:
-            example, tab = example_of(query.get("ex", "")), tab_of(query.get("tab", ""))
-            if example is not None:
-                updates[picture] = pictures[example].open()
-            if tab is not None:
-                updates[active] = tab
-                page.fronts.bring(tab)
+        query, every = dict(request.query_params), {**options, **others}
+        updates = restored(query, every)
+        if active in updates:
+            page.fronts.bring(updates[active])
+        names = passed_over(query, every)
+        if names:
+            updates[said] = _said(tr(LEFT_OUT, names=", ".join(names)))
         return {active: gr.skip()} | updates
 
     components = [option.component for option in options.values()]
     opened = page.demo.load(
-        open_link, None, [active, picture, *components], show_progress="hidden", **PRIVATE
+        open_link, None, [active, picture, said, *components], show_progress="hidden", **PRIVATE
     ).then(
         lambda tab: gr.Tabs(selected=tab), active, page.tabs, js=_opening(page, tabs),
         show_progress="hidden", queue=False, **PRIVATE,
@@ -114,7 +106,9 @@ def bind(page: Page) -> None:
     write = "(...values) => { window.mambaoutLink?.write(values); }"
     gr.on(
         [component.change for component in components], None, components, js=write,
-        show_progress="hidden", queue=False, **PRIVATE,
+        show_progress="hidden", queue=False,
+        trigger_mode="multiple",  # an answer changes several at once: the last one counts too
+        **PRIVATE,
     )  # fmt: skip
     for name, panel in page.panels:
         _remembered(panel.select, components, "tab", json.dumps(name))
@@ -139,6 +133,8 @@ def _opening(page: Page, tabs: list[str]) -> str:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "" if value is None else str(value)
@@ -153,6 +149,10 @@ def _remembered(listen: Callable[..., Any], components: list[Any], name: str, va
     listen(None, components, js=script, show_progress="hidden", queue=False, **PRIVATE)
 
 
+def _said(words: str) -> gr.HTML:
+    return gr.HTML(f"<p>{escaped(words)}</p>", visible=True)
+
+
 def _copying(page: Page, components: list[Any]) -> None:
     """The button, and what it says when it was pressed."""
     said = page.controls["link_status"]
@@ -161,7 +161,7 @@ def _copying(page: Page, components: list[Any]) -> None:
 
     def say(address: str, *_values: Any) -> gr.HTML:
         words = tr("Copy this link: {address}", address=address) if address else tr("Link copied.")
-        return gr.HTML(f"<p>{escaped(words)}</p>", visible=True)
+        return _said(words)
 
     page.controls["copy"].click(
         say, [address, *components], said, show_progress="hidden", queue=False,

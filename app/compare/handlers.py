@@ -24,6 +24,7 @@ from app.compare.request import (
 from app.compare.result import Comparison, Side, Stage
 from app.compare.trust import check_maps
 from app.compare.trust_markup import agreement_note, trust
+from app.compare.wanted import NOTHING, Wanted
 from app.language import tr
 from app.places import Control, Picture, Values
 from app.store import ModelStore
@@ -37,7 +38,8 @@ PLACES = (
     "left_head", "right_head", "left_answer", "right_answer",
     "left_change", "right_change", "left_facts", "right_facts",
     "heat_heading", "left_heat", "right_heat", "left_heat_caption", "right_heat_caption",
-    "heat_legend", "rival", "left_depth", "right_depth", "swipe", "divider", "swipe_caption",
+    "heat_legend", "class_key", "rival", "left_depth", "right_depth",
+    "left_depth_key", "right_depth_key", "swipe", "divider", "swipe_caption",
     "test", "trust",
     "layer", "path", "left_scan", "right_scan", "left_scan_caption", "right_scan_caption",
     "scan_heading",
@@ -64,10 +66,12 @@ def ask_both(
     method: str,
     view: View,
     notes: tuple[str, ...] = (),
+    wanted: Wanted = NOTHING,
 ) -> Iterator[Values]:
     """Compare two models on a picture and fill the page step by step.
 
-    `notes` is what there is to say about the picture itself, one sentence each.
+    `notes` is what there is to say about the picture itself, one sentence each; `wanted` is what a
+    link asks for.
     """
     if picture is None:
         yield {"status": markup.escaped(tr(text.CHOOSE))}
@@ -75,7 +79,8 @@ def ask_both(
     start = time.perf_counter()
     if not all(store.holds(name) for name in names):
         yield _blank()  # what is shown would otherwise stand beside a download for minutes
-    yield from _stages(compare(store, picture, names, mixing, method), None, view, start, notes)
+    stages = compare(store, picture, names, mixing, method, wanted)
+    yield from _stages(stages, None, view, start, notes, wanted)
 
 
 def explain_row(
@@ -140,13 +145,16 @@ def _stages(
     view: View,
     start: float,
     notes: tuple[str, ...] = (),
+    wanted: Wanted = NOTHING,
 ) -> Iterator[Values]:
     for comparison, status in stages:
         if status:
             yield {"status": markup.escaped(status)} | _changed(shown, comparison, view)
             shown = comparison
         else:
-            done = " ".join([text.done(time.perf_counter() - start), *notes])
+            done = " ".join(
+                [text.done(time.perf_counter() - start), *notes, *wanted.missed(comparison)]
+            )
             yield page(comparison, view) | {"status": markup.escaped(done)}
 
 
@@ -220,6 +228,7 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     values: Values = {
         "heat_heading": markup.heat_heading(comparison),
         "heat_legend": "",
+        "class_key": comparison.chosen_key or "",
         "rival": _rivals(comparison),
         "test": bool(heats),
         "trust": trust(comparison),
@@ -276,7 +285,7 @@ def _heat_map(
     if heat is None or facts is None or side.seen is None or side.explained is None:
         reason = side.no_heat or side.error
         why = map_markup.instead(tr(text.NO_MAP), reason) if reason else ""
-        return {f"{name}_heat": None, f"{name}_heat_caption": why, f"{name}_depth": _depth(side)}
+        return {f"{name}_heat": None, f"{name}_heat_caption": why, **_depth(side, name)}
     values, scale, bar = heat.values, shared, ""
     if scale is None:
         scale = Scale.from_zero([values], signed=heat.signed)
@@ -303,16 +312,20 @@ def _heat_map(
             text.heat_alt(method, side.title, label, heat.values),
         ),
         f"{name}_heat_caption": map_markup.caption(words, bar),
-        f"{name}_depth": _depth(side),
+        **_depth(side, name),
     }
 
 
-def _depth(side: Side) -> Control | None:
-    """The chooser of the heat map's layer, where there is more than one."""
+def _depth(side: Side, name: str) -> Values:
+    """The chooser of the heat map's layer, where there is more than one, and what was chosen."""
     if side.facts is None or len(side.facts.layers) < 2:
-        return None
+        return {f"{name}_depth": None, f"{name}_depth_key": ""}
     layers = side.facts.layers
-    return Control(layers.index(side.layer or side.facts.layer) + 1, (1, len(layers)))
+    number = layers.index(side.layer or side.facts.layer) + 1
+    return {
+        f"{name}_depth": Control(number, (1, len(layers))),
+        f"{name}_depth_key": str(number) if side.layer else "",
+    }
 
 
 def scan_maps(comparison: Comparison, view: View) -> Values:

@@ -7,6 +7,7 @@ import gradio as gr
 from app import markup, text
 from app.compare import trust_text
 from app.language import label
+from app.late_choices import LateDropdown, LateRadio
 from app.page import Components
 from app.status import status_line
 from mambaout.pictures.overlay import MAP_OPACITY
@@ -57,6 +58,10 @@ def results() -> Components:
             for side in markup.SIDES:
                 with gr.Column(elem_classes=["mo-card", f"mo-{side}"], min_width=260):
                     places |= _card(side)
+        # What was chosen with no chooser of its own; a link holds it.
+        places["class_key"] = _remembered(label("Explained class"))
+        for side in markup.SIDES:
+            places[f"{side}_depth_key"] = _remembered(label("Layer that the map is of"))
         places["heat_heading"] = gr.HTML(markup.heat_heading(None), label=label("Where they look"))
         with gr.Row(elem_classes="mo-tools"):
             places["method"] = gr.Dropdown(
@@ -67,7 +72,7 @@ def results() -> Components:
                 elem_id="method",
                 min_width=160,
             )
-            places["rival"] = gr.Dropdown(
+            places["rival"] = LateDropdown(
                 [],
                 label=label("Rather than"),
                 filterable=False,
@@ -145,7 +150,7 @@ def results() -> Components:
             places["layer"] = gr.Slider(
                 1, 8, value=4, step=1, label=label("Layer"), elem_id="layer", min_width=200
             )
-            places["path"] = gr.Radio(
+            places["path"] = LateRadio(
                 [(label(text.PATHS[name]), name) for name in ("forward", "backward")],
                 value="forward",
                 label=label("Scan path"),
@@ -154,6 +159,10 @@ def results() -> Components:
             )
         _maps(places, "scan")
     return places
+
+
+def _remembered(words: str) -> gr.Textbox:
+    return gr.Textbox("", visible="hidden", label=words)
 
 
 def _card(side: str) -> Components:

@@ -14,6 +14,7 @@ from PIL import Image
 from app import text
 from app.background import Progress, watched
 from app.compare.result import Answer, Comparison, Facts, Side, Stage
+from app.compare.wanted import NOTHING, Wanted
 from app.language import tr
 from app.loading import loading
 from app.store import LoadedModel, ModelStore, weights_card
@@ -35,6 +36,7 @@ def compare(
     names: tuple[str, str],
     mixing: Mixing,
     method: str = "gradcam",
+    wanted: Wanted = NOTHING,
 ) -> Iterator[Stage]:
     """Ask both models, then explain both, yielding after every step.
 
@@ -58,9 +60,11 @@ def compare(
         except MambaOutError as error:
             result = result.with_side(index, replace(result.sides[index], error=str(error)))
         yield result, tr(text.WORKING)
+    result = wanted.of(result)
+    classes = _of_key(result, result.chosen_key)
     for index, model in enumerate(models):
         if model is not None:
-            for side, status in _heat(store, result, index, model, None):
+            for side, status in _heat(store, result, index, model, classes[index]):
                 result = result.with_side(index, side)
                 yield result, status
     yield result, tr(text.TRACING)
@@ -83,8 +87,15 @@ def explain_class(
         raise MambaOutError(f"There is no class called {label} to explain.")
     key = facts.vocabulary.keys[index]
     result = replace(comparison, chosen_key=key, chosen_label=label)
-    classes = [s.facts.vocabulary.positions.get(key) if s.facts else None for s in result.sides]
-    yield from _explained(store, result, classes)
+    yield from _explained(store, result, _of_key(result, key))
+
+
+def _of_key(result: Comparison, key: str | None) -> list[int | None]:
+    """Where each model has the class with this key, None where it does not know it."""
+    return [
+        side.facts.vocabulary.positions.get(key) if side.facts and key is not None else None
+        for side in result.sides
+    ]
 
 
 def explain_again(store: ModelStore, comparison: Comparison, method: str) -> Iterator[Stage]:

@@ -21,14 +21,17 @@ from app.compare.handlers import (
     heat_maps,
     scan_again,
 )
+from app.compare.wanted import NOTHING, Wanted, class_key, layer_number
 from app.events import PRIVATE, spoken
 from app.gpu import TEST_SECONDS, lent
-from app.link import Option, one_of, whole
+from app.link import Option, only_choice
+from app.link_readers import one_of, whole
 from app.page import Components, Page, Updates
 from app.places import Control, Picture, Show, Values, keep, placed, show_image
 from app.safe_image import notes_of
 from app.store import ModelStore
 
+WANTED = ("class_key", "rival", "left_depth_key", "right_depth_key")
 VIEW = ("scale", "layer", "path", "quantity", "opacity", "show")
 
 
@@ -39,10 +42,16 @@ def asking(page: Page, places: Components) -> None:
     outputs = [places[name] for name in PLACES]
 
     def ask(
-        picture: Any, left: str, right: str, mixing: Any, method: str, *chosen: Any
-    ) -> Iterator[Values]:
+        picture: Any, left: str, right: str, mixing: Any, method: str, shown: Any, key: str,
+        rival: str | None, left_layer: str, right_layer: str, *chosen: Any,
+    ) -> Iterator[Values]:  # fmt: skip
         notes = notes_of(picture) if picture is not None else ()
-        yield from ask_both(store, picture, (left, right), mixing, method, view_of(*chosen), notes)
+        # Before the first answer only a link can have chosen them; a new answer is of its own.
+        layers = layer_number(left_layer), layer_number(right_layer)
+        wanted = Wanted(key, rival or "", layers) if shown is None else NOTHING
+        yield from ask_both(
+            store, picture, (left, right), mixing, method, view_of(*chosen), notes, wanted
+        )
 
     def explain(method: str, shown: Any, *chosen: Any) -> Iterator[Values]:
         yield from explain_by(store, shown, method, view_of(*chosen))
@@ -54,12 +63,8 @@ def asking(page: Page, places: Components) -> None:
         yield from check(store, shown, view_of(*chosen))
 
     asked = [controls[name] for name in ("picture", "left", "right", "mixing")]
-    page.asked(
-        placed(places, lent(store, ask), _SHOWS),
-        [*asked, places["method"], *view],
-        outputs,
-        places["status"],
-    )
+    asked += [places[name] for name in ("method", "result", *WANTED)]
+    page.asked(placed(places, lent(store, ask), _SHOWS), [*asked, *view], outputs, places["status"])
     others = [
         (
             places["method"].input,
@@ -101,6 +106,12 @@ def linked(page: Page, places: Components) -> None:
     """What a link says about the tab."""
     page.options |= {
         "method": Option(places["method"], one_of(text.METHOD_TITLES)),
+        "class": Option(places["class_key"], class_key),
+        "rival": Option(places["rival"], class_key, only_choice),
+        **{
+            f"layer{side[0]}": Option(places[f"{side}_depth_key"], layer_number, str)
+            for side in markup.SIDES
+        },
         "scale": Option(places["scale"], one_of(("shared", "own"))),
         "show": Option(places["show"], one_of(("beside", "swipe"))),
         "opacity": Option(places["opacity"], whole(10, 100)),
@@ -222,6 +233,7 @@ def _radio(value: Control | None) -> gr.Radio:
 # By the last part of a place's name.
 _SHOWS: dict[str, Show] = {
     "result": keep,
+    "key": keep,
     "answer": lambda probabilities: gr.Label(value=probabilities),
     "heat": show_image,
     "scan": show_image,

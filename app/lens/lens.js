@@ -216,6 +216,18 @@ function tell() {
     }
   }
   part('says').textContent = whole().map((pane) => `${pane.name}: ${pane.told}`).join(' ');
+  const { dataset } = root();
+  const place = state.place.map((share) => Number(share.toFixed(4))).join(',');
+  if (dataset.place === place && dataset.mode === state.mode) return;
+  Object.assign(dataset, { place, mode: state.mode });
+  trigger('input');
+}
+// What a link asked for waits in two boxes beside the lens.
+function restore() {
+  const beside = (name) => document.querySelector(`#${element.closest('.block')?.id}-${name} textarea`)?.value;
+  const [place, mode] = [beside('place'), beside('mode')];
+  if (place) state.place = place.split(',').map(Number);
+  if (mode) state.mode = mode;
 }
 function pick(pane, patch, spoken) {
   state.lead = state.panes.indexOf(pane);
@@ -416,6 +428,7 @@ function load() {
   if (!props.value || props.value === seen) return;
   seen = props.value;
   const value = JSON.parse(seen);
+  if (state.key === null) restore();
   if (value.key !== state.key) {
     const { key, panes, words, titles, pictures, modes } = value;
     Object.assign(state, { key, panes, words, titles, pictures, modes, visited: [], asked: '' });

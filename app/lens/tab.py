@@ -12,17 +12,27 @@ import gradio as gr
 
 from app import markup
 from app import text as page_text
+from app.events import PRIVATE
 from app.gpu import lent
 from app.language import label, tr
+from app.late_choices import LateDropdown, LateRadio
 from app.lens import text
-from app.lens.payload import whole
-from app.lens.place import place_of
+from app.lens.payload import MODES, whole
+from app.lens.place import AT_CENTRE, layer_name, place_of, read_place
 from app.lens.reader import Rows
 from app.lens.request import Choice, Look, look
 from app.lens.widget import token_lens
+from app.link import Option, only_choice
+from app.link_readers import one_of, yes_or_no
 from app.page import Page, Tab, Updates
 from app.status import status_line
 from mambaout.catalogue.mixing import Mixing
+
+# Answered in the browser: playing and pointing ask nobody.
+_PICKED = """() => {
+  const { place, mode } = document.querySelector('#lens .mo-lens').dataset;
+  return [place, mode];
+}"""
 
 
 def build(page: Page) -> None:
@@ -32,13 +42,13 @@ def build(page: Page) -> None:
         heading = gr.HTML(label=label(text.HEADING))
         with gr.Row(elem_classes="mo-tools"):
             layers = [
-                gr.Dropdown(
+                LateDropdown(
                     [], label=words, filterable=False,
                     elem_id=f"lens-{side}-layer", min_width=180,
                 )
                 for side, words in zip(markup.SIDES, text.LAYERS, strict=True)
             ]  # fmt: skip
-            path = gr.Radio(
+            path = LateRadio(
                 [(label(text.EVERY_PATH), text.ALL_PATHS)], value=text.ALL_PATHS,
                 label=label("Scan path"), info=label(text.PATHS_HELP), elem_id="lens-path",
                 min_width=240,
@@ -53,10 +63,16 @@ def build(page: Page) -> None:
                 value=False, label=label(text.SIGNED), elem_id="lens-signed", min_width=180
             )
         lens = token_lens("lens", label("The lens"))
+        # What was picked in the lens; a link holds it, and the lens begins with it.
+        at = gr.Textbox(AT_CENTRE, visible="hidden", label=label(text.PICKED), elem_id="lens-place")
+        mode = gr.Textbox(
+            "reads", visible="hidden", label=label(text.WIDGET["modes"]), elem_id="lens-mode"
+        )
+        answered = gr.State(False)
     choosers: list[Any] = [*layers, path]
     controls = [page.controls[name] for name in ("picture", "left", "right", "mixing")]
-    inputs = [*controls, *layers, path, measure, signed]
-    outputs = [status, heading, lens, *choosers]
+    inputs = [*controls, *layers, path, measure, signed, answered]
+    outputs = [status, heading, lens, answered, *choosers]
 
     looked = lent(page.store, partial(look, page.store), said=lambda words: (0, None, words))
 
@@ -76,8 +92,10 @@ def build(page: Page) -> None:
         answer = _Answer(page, (left, right), mixing, choice)
         for index, new, line in looked(picture, (left, right), mixing, choice, only):
             yield {status: markup.escaped(line)} | answer.with_new(index, new, lens, choosers)
-        last = {status: markup.escaped(text.done(time.perf_counter() - begun))}
-        yield last | answer.complete(lens)
+        done = [text.done(time.perf_counter() - begun)]
+        if not chosen[-1]:  # until then only a link can have chosen layers
+            done += answer.missed()
+        yield {status: markup.escaped(" ".join(done)), answered: True} | answer.complete(lens)
 
     def ask(*asked: Any) -> Iterator[Updates]:
         yield from shown(asked)
@@ -86,10 +104,27 @@ def build(page: Page) -> None:
     def ask_there(event: gr.EventData, *asked: Any) -> Iterator[Updates]:
         yield from shown(asked, place_of(event))
 
+    lens.input(None, None, [at, mode], js=_PICKED, queue=False, **PRIVATE)
+    page.options |= {
+        **{f"lens{s[0]}": Option(d, layer_name, only_choice)
+           for s, d in zip(markup.SIDES, layers, strict=True)},
+        "lenspath": Option(path, one_of((text.ALL_PATHS, *page_text.PATHS)), _only_path),
+        "measure": Option(measure, one_of([name for _, name in text.MEASURES])),
+        "signed": Option(signed, yes_or_no),
+        "at": Option(at, read_place),
+        "lens": Option(mode, one_of(MODES)),
+    }  # fmt: skip
     page.asked(ask, inputs, outputs, status)
     for chooser in (*choosers, measure, signed):
         page.asks_model(chooser.input, ask, inputs, outputs, status)
     page.asks_model(lens.select, ask_there, inputs, outputs, status)
+
+
+def _only_path(path: str) -> gr.Radio:
+    """A path whose others come with the answer."""
+    paths = dict.fromkeys((text.ALL_PATHS, path))
+    names = {text.ALL_PATHS: label(text.EVERY_PATH)}
+    return gr.Radio(choices=[(names.get(one, one), one) for one in paths], value=path)
 
 
 class _Answer:
@@ -114,6 +149,14 @@ class _Answer:
             self.found.append((index, new))
             return self._value(lens, [(index, new)], coming=True)
         return {}
+
+    def missed(self) -> list[str]:
+        """Layers that were asked for and that the models have not, one sentence each."""
+        return [
+            tr(text.NO_LAYER, model=one.title, layer=wanted)
+            for one, wanted in zip(self.looks, self.choice.layers, strict=True)
+            if one is not None and one.layers and wanted and wanted not in one.layers
+        ]
 
     def complete(self, lens: gr.HTML) -> Updates:
         return self._value(lens, self.found, coming=False)

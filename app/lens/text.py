@@ -26,6 +26,8 @@ PATHS_HELP = noted("Which way is played, and measured by scan weights.")
 SIGNED = noted("Keep signs (scan weights)")
 FOLLOWING = noted("Following what the layer does along its tokens …")
 BY_GRADIENT = noted("Measured by gradient.")
+NO_LAYER = noted("{model} has no layer {layer}, which the link asks for.")
+PICKED = noted("Chosen place")
 NO_PLACE = noted("The lens expects a place on the picture: point at a patch.")
 
 CURVES = {

@@ -13,6 +13,7 @@ import gradio as gr
 from app import markup
 from app.gpu import lent
 from app.language import label, tr
+from app.late_choices import LateDropdown
 from app.lens import text as lens_text
 from app.lens.payload import whole
 from app.lens.place import CENTRE, place_of
@@ -97,7 +98,7 @@ def build(page: Page) -> Reads:
         parts["status"] = status_line("mixing-reads-status", label("Progress of the lens"))
         with gr.Row(elem_classes="mo-tools"):
             for side, words in zip(markup.SIDES, lens_text.LAYERS, strict=True):
-                parts[side] = gr.Dropdown(
+                parts[side] = LateDropdown(
                     [], label=words, filterable=False, min_width=180, visible=False,
                     elem_id=f"mixing-{side}-layer",
                 )  # fmt: skip

@@ -14,7 +14,7 @@ def build(page: Page) -> None:
     reads = reads_wiring.build(page)
     wiring.asking(page, places, reads)
     reads_wiring.asking(reads, places["which"])
-    wiring.linked(page, places)
+    wiring.linked(page, places, reads)
     report_button(TAB.id, report_of, [places["result"]])
 
 

@@ -10,7 +10,9 @@ import gradio as gr
 from app import markup, text
 from app.gpu import lent
 from app.language import tr
-from app.link import Option, one_of, some_of
+from app.lens.place import layer_name
+from app.link import Option, only_choice
+from app.link_readers import one_of, some_of
 from app.mixing.handlers import PLACES, Chosen, ask_mixings, class_chosen, paths_chosen
 from app.mixing.reads_wiring import Reads
 from app.page import Components, Page, Updates
@@ -66,8 +68,10 @@ def asking(page: Page, places: Components, reads: Reads) -> None:
             )
 
 
-def linked(page: Page, places: Components) -> None:
+def linked(page: Page, places: Components, reads: Reads) -> None:
     """What a link says about the tab."""
+    for side, chooser in zip(markup.SIDES, reads.layers, strict=True):
+        page.options[f"reads{side[0]}"] = Option(chooser, layer_name, only_choice)
     page.options["which"] = Option(places["which"], one_of(("both", *markup.SIDES)))
     for side in markup.SIDES:
         page.options[f"paths{side[0]}"] = Option(

@@ -184,29 +184,58 @@ def test_what_a_token_reads_in_both_mixings_and_the_difference(visit):
     expect(page.locator("#mixing-right-layer")).to_be_hidden()
 
 
+def chosen_map(visited):
+    """Choose the class, layer and rival of the heat maps, each unlike what the page begins with."""
+    page = visited.page
+    row = page.locator("#left-answer button").nth(3)
+    explained = row.locator("dt").inner_text()
+    row.click()
+    caption = page.locator("#left-heat-caption")
+    expect(page.get_by_text(f"Explaining {explained}.")).to_be_visible()
+    visited.wait_until_done()
+    page.locator("#left-depth input[type=range]").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(caption).to_contain_text("layers.6")
+    visited.wait_until_done()
+    layer = page.locator("#left-depth input[type=number]").input_value()
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="Finer-CAM").click()
+    expect(caption).to_contain_text("rather than")
+    visited.wait_until_done()
+    page.get_by_label("Rather than").click()
+    choice = page.get_by_role("option").nth(2)
+    rival = choice.inner_text().removeprefix("✓").strip()
+    choice.click()
+    expect(caption).to_contain_text(f"rather than {rival}")
+    return explained, layer, rival
+
+
 def test_a_link_restores_every_option_at_once(visit, server):
     visited = visit()
     page = visited.page
-    page.get_by_role("button", name="Dahlia").click()
-    visited.wait_until_done()
-    page.get_by_label("Causal", exact=True).click()
-    visited.wait_until_done()
     page.get_by_role("button", name="Swap models").click()
     page.get_by_label("Each its own").click()
     page.get_by_label("Quantity").click()
     page.get_by_role("option", name="Memory half-life").click()
+    page.get_by_role("button", name="Dahlia").click()
+    visited.wait_until_done()
+    page.get_by_label("Causal", exact=True).click()
+    visited.wait_until_done()
+    explained, layer, rival = chosen_map(visited)
+    caption = page.locator("#left-heat-caption").inner_text()
     visited.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator("#link-status")).to_contain_text("Link copied.")
     address = page.evaluate("navigator.clipboard.readText()")
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(address).query))
     assert address == page.url
+    for key in ("class", "rival"):
+        assert re.fullmatch(r"n[0-9]{8}", query.pop(key))
     assert query == {
         "v": "1", "ex": "3", "mix": "causal", "scale": "own", "quantity": "half_life",
         "l": "vim_atto.tiny_imagenet", "r": "mambaout_atto.tiny_imagenet",
+        "method": "finercam", "layerl": layer,
     }  # fmt: skip
-    page.get_by_role("button", name="Compare").click()
-    visited.wait_until_done()
     asked = visited.rows("left")
     again = visit(query=urllib.parse.urlsplit(address).query)
     assert again.rows("left") == asked
@@ -214,6 +243,10 @@ def test_a_link_restores_every_option_at_once(visit, server):
     expect(again.page.get_by_label("Causal", exact=True)).to_be_checked()
     expect(again.page.get_by_label("Each its own")).to_be_checked()
     expect(again.page.locator("#left-scan-caption")).to_contain_text("tokens")
+    expect(again.page.locator("#left-heat-caption")).to_have_text(caption, use_inner_text=True)
+    expect(again.page.get_by_text(f"Explaining {explained}.")).to_be_visible()
+    expect(again.page.get_by_label("Rather than")).to_have_value(rival)
+    expect(again.page.locator("#left-depth input[type=number]")).to_have_value(layer)
     again.page.wait_for_timeout(1500)
     assert again.page.evaluate("window.__done") == 1  # answered once, with what was restored
     first = downloaded(again.page, "compare")
@@ -233,6 +266,51 @@ def test_a_link_opens_its_tab_and_what_was_tampered_with_falls_back(visit):
     expect(page.locator("#mixing-right-paths_says")).to_contain_text("Only these run: backward.")
     expect(page.get_by_label("Left model")).to_have_value(re.compile("^MambaOut-Atto"))
     assert page.evaluate("window.__done") == 0  # Compare was not asked
+    said = page.locator("#link-status")
+    expect(said).to_contain_text("part was left out: l, mix, layer, ex.")
+
+
+def test_a_link_restores_the_lens(visit):
+    visited = visit(query="v=1&tab=lens&measure=scan&ex=2", wait=False)
+    page = visited.page
+    ready = page.locator("#lens-status [role=status]")
+    expect(ready).to_have_text(re.compile("^The lens is ready"))
+    for place, words in (("path", "backward"), ("signed", "Keep signs")):
+        page.locator(f"#lens-{place}").get_by_label(words).click()
+    page.get_by_label("Layer, right model").click()
+    page.get_by_role("option", name="Layer 3 of 8").click()
+    expect(page.locator("#lens figure").nth(1)).to_contain_text("Layer 3 of 8")
+    expect(ready).to_have_text(re.compile("^The lens is ready"))
+    page.get_by_label("What reads it").focus()
+    page.keyboard.press("Space")
+    token = page.locator("#lens .mo-lens-hit").nth(1)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    token.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("location.search.includes('at=0.7813')")
+    assert asked == []  # the link follows the token without the server
+    said = token.get_attribute("aria-valuetext")
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page.url).query))
+    assert query == {
+        "v": "1", "ex": "2", "tab": "lens", "measure": "scan", "signed": "1", "lens": "readers",
+        "lenspath": "backward", "lensl": query["lensl"], "lensr": "layers.2.mixer",
+        "at": query["at"],
+    }  # fmt: skip
+    again = visit(query=urllib.parse.urlencode(query), wait=False)
+    there = again.page.locator("#lens .mo-lens-hit").nth(1)
+    expect(there).to_have_attribute("aria-valuetext", said)
+    expect(again.page.get_by_label("What reads it")).to_be_checked()
+    expect(again.page.get_by_label("Keep signs")).to_be_checked()
+    expect(again.page.locator("#lens-path").get_by_label("backward")).to_be_checked()
+    expect(again.page.get_by_label("Layer, right model")).to_have_value("Layer 3 of 8")
+    assert dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(again.page.url).query)) == query
+    # A layer of another model: a sentence, and the model's own.
+    other = visit(query="v=1&tab=lens&measure=scan&ex=2&lensl=layers.2.mixer", wait=False)
+    ready = other.page.locator("#lens-status [role=status]")
+    expect(ready).to_contain_text("MambaOut-Atto has no layer layers.2.mixer")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -52,8 +52,11 @@ def test_a_visitor_may_choose_another_language(visit):
     visited = visit(locale="de-DE")
     page = visited.page
     assert page.evaluate("document.documentElement.lang") == "en"
+    page.get_by_label("Causal", exact=True).click()
+    visited.wait_until_done()
     page.get_by_role("link", name="Français").click()
-    page.wait_for_url(re.compile(r"\?lang=fr$"))
+    page.wait_for_url(re.compile(r"\?lang=fr&v=1&mix=causal$"))
+    expect(page.get_by_label("Causal", exact=True)).to_be_checked()
     expect(page.get_by_role("button", name="Comparer", exact=True)).to_be_visible()
     expect(page.locator("#status [role=status]")).to_have_text(re.compile("^Terminé"))
     expect(page.get_by_role("link", name="Français")).to_have_attribute("aria-current", "true")

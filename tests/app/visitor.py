@@ -37,14 +37,15 @@ def watch(event, args):
 sys.addaudithook(watch)
 """
 
-# Counts how often the status line has come to say that everything is done.
+# Counts how often the status line has come to say that everything is done; what is kept from
+# before may be shown again so soon that nothing is seen of it in between but the time it took.
 COUNT_DONE = """() => {
   window.__done = 0;
-  let last = false;
+  let last = '';
   const look = () => {
     const line = document.querySelector('#status [role=status]');
-    const now = line !== null && /^(Done|Terminé|完成)/.test(line.innerText);
-    if (now && !last) window.__done += 1;
+    const now = /^(Done|Terminé|完成)/.test(line?.innerText) ? line.innerText : '';
+    if (now && now !== last) window.__done += 1;
     last = now;
   };
   const all = {subtree: true, childList: true, characterData: true};
