@@ -8,6 +8,7 @@ from app.change_markup import change_table, flip_badge
 from app.language import tr
 from app.markup import chip, escaped, note
 from app.mixing import text
+from app.mixing.causal_form import causal_form
 from app.mixing.request import Kind, Subject, Variant
 from app.numbers import percent
 from app.text import sentence
@@ -66,10 +67,7 @@ def _about(variant: Variant, kind: Kind) -> list[str]:
         return words + ([f"{family} {tr(scale)}"] if scale else [])
     if mixing == "bidirectional":
         return [tr(text.ALL_SEE_ALL)]
-    if trained_mixing(variant.answered.name) == "causal":
-        return [f"{variant.facts.card.title.partition(',')[0]} {tr(caveats.TRAINED_CAUSALLY)}"]
-    form = caveats.CAUSAL_FORM.get(family)
-    return [f"{family} {tr(form)}"] if form else []
+    return causal_form(variant.facts.card)
 
 
 def _five(variant: Variant, name: str) -> str:

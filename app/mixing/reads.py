@@ -14,10 +14,10 @@ from app.lens.reader import Reader, Rows
 from app.lens.request import Look, Walk
 from app.loading import loading
 from app.mixing import text
+from app.mixing.causal_form import causal_form
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
 from mambaout.errors import MambaOutError
-from mambaout.evaluation import caveats
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +110,7 @@ def _panes(
         missing = Look(name, error=text.no_causal_form(str(reason)), line=side)
         return Panes((whole, missing), (before,))
     after = causal.row(patch)
-    form = caveats.CAUSAL_FORM.get(model.card.family)
-    about = (f"{model.card.family} {tr(form)}",) if form else ()
-    cut = look(causal, text.short_title("causal"), *about)
+    cut = look(causal, text.short_title("causal"), *causal_form(model.card))
     change = Look(
         title=text.pane_title(title, text.causal_less_bidirectional()),
         digest=digest,

@@ -189,7 +189,8 @@ def twice(store, picture, names, place=(0.5, 0.5), layers=None):
     return list(read_twice(store, picture, names, layers, place))[-1][0]
 
 
-@pytest.mark.parametrize("place", [(0.5, 0.5), (0.3, 0.2), (0.99, 0.99)])
+# The last place is where Vim has its class token before the patch.
+@pytest.mark.parametrize("place", [(0.5, 0.5), (0.3, 0.2), (0.99, 0.99), (0.13, 0.53)])
 def test_reads_of_both_mixings_and_what_sets_them_apart(steps, place):
     store, picture, _ = steps
     for side, panes in twice(store, picture, BOTH.names, place).items():
@@ -229,6 +230,9 @@ def test_reads_say_what_a_reader_must_know(steps):
     assert "class token is no patch" in " ".join(right[0].notes)
     assert not any("class token" in note for look in left for note in look.notes)
     assert "layers before this one are causal too" in " ".join(right[2].notes)
+    trained = twice(store, picture, {"left": f"{MAMBAOUT}_causal"})["left"].looks
+    assert "this is the mixing it has learnt" in " ".join(trained[1].notes)
+    assert "taps" not in " ".join(trained[1].notes)
     first = {"left": None, "right": right[0].layers[0]}
     panes = twice(store, picture, {"right": VIM}, layers=first)["right"]
     assert panes.looks[2].notes == ()
