@@ -52,7 +52,7 @@ def _row(
 ) -> str:
     if record.damaged:
         return (
-            f'<tr class="mo-unread"><th scope="row">{escaped(record.file)}</th>'
+            f'<tr class="mo-unread"><th scope="row"><bdi>{escaped(record.file)}</bdi></th>'
             f'<td colspan="{columns - 1}">{escaped(told(record.damaged))}</td></tr>'
         )
     picture = answered.evaluation.run.pictures[record.index]
@@ -75,7 +75,7 @@ def _row(
     open_ = tr("Open {name} in Compare", name=record.file)
     button = (
         f'<button type="button" data-index="{record.index}" aria-label="{escaped(open_)}">'
-        f"{escaped(record.file)}</button>"
+        f"<bdi>{escaped(record.file)}</bdi></button>"
     )
     differs = ' class="mo-differs"' if len(set(keys)) > 1 else ""
     listed = "".join(f"<td>{escaped(cell)}</td>" for cell in cells)

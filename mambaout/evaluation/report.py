@@ -16,6 +16,8 @@ from mambaout.evaluation.picture_files import Picture
 from mambaout.evaluation.records import Answer, Record
 from mambaout.evaluation.run import Run
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how one begins in some spreadsheet
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -88,7 +90,10 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def as_csv(evaluation: Evaluation) -> str:
-    """One line per picture and view, with up to five answers; one per damaged picture."""
+    """One line per picture and view, with up to five answers; one per damaged picture.
+
+    A file or class whose name a spreadsheet would take for a formula has an apostrophe before it.
+    """
     text = io.StringIO()
     answers = [f"{what}{place}" for place in range(1, 6) for what in ("answer", "confidence")]
     columns = ["file", "classes", "model", "mixing", "right1", "right5", *answers, "damaged"]
@@ -96,7 +101,7 @@ def as_csv(evaluation: Evaluation) -> str:
     table.writeheader()
     for record in evaluation.records:
         picture = evaluation.run.pictures[record.index]
-        shown = {"file": picture.name, "classes": " ".join(picture.classes)}
+        shown = {"file": _as_words(picture.name), "classes": _as_words(" ".join(picture.classes))}
         if record.damaged:
             table.writerow({**shown, "damaged": record.damaged})
             continue
@@ -107,6 +112,10 @@ def as_csv(evaluation: Evaluation) -> str:
                 cells = _answer_cells(answer, matching, picture)
                 table.writerow({**shown, **_view(result.view), **cells})
     return text.getvalue()
+
+
+def _as_words(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _answer_cells(answer: Answer, matching: Matching, picture: Picture) -> dict[str, Any]:
