@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import anyio
 from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -127,13 +127,13 @@ class DiskBound:
             return
         if not scope["path"].rstrip("/").endswith(self.upload_route):
             if self.bound.is_time():
-                await anyio.to_thread.run_sync(self.bound.look)
+                await run_in_threadpool(self.bound.look)
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
         size = int(announced) if announced.isdecimal() else self.unannounced
         size += 2 * _BLOCK_BYTES
-        if not await anyio.to_thread.run_sync(self.bound.let_in, size):
+        if not await run_in_threadpool(self.bound.let_in, size):
             refusal = PlainTextResponse(NO_ROOM, status_code=507)  # Insufficient Storage (RFC 4918)
             await refusal(scope, receive, send)
             return
