@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +19,37 @@ POLL_SECONDS = 0.25
 
 class Abandoned(Exception):
     """Nobody waits for this work any more."""
+
+
+class _Worker(threading.Thread):
+    """A thread for one work after another: what allocator and kernels keep for it is there then."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.works: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def run(self) -> None:
+        while True:
+            self.works.get()()
+            with _lock:
+                if len(_idle) >= _MOST_IDLE:
+                    return
+                _idle.append(self)
+
+
+_idle: list[_Worker] = []
+_lock = threading.Lock()
+_MOST_IDLE = 4
+
+
+def _begin(work: Callable[[], None]) -> None:
+    """Have a thread do the work, the one that was idle for the shortest time if there is one."""
+    with _lock:
+        worker = _idle.pop() if _idle else None
+    if worker is None:
+        worker = _Worker()
+        worker.start()
+    worker.works.put(work)
 
 
 def watched(
@@ -52,7 +85,7 @@ def watched(
             future.set_exception(error)
 
     # In the context of the request, which says where models run and in which language.
-    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    _begin(partial(copy_context().run, run))
     try:
         while True:
             try:

@@ -14,6 +14,9 @@ from PIL import Image
 
 T = TypeVar("T")
 
+# Most parts of a result, and the quickest to tell apart.
+_PLAIN = (str, bytes, int, float, type(None))
+
 
 def picture_digest(picture: Image.Image) -> str:
     """SHA-256 of a decoded picture's size, mode and pixels, in hexadecimal.
@@ -28,17 +31,20 @@ def picture_digest(picture: Image.Image) -> str:
 
 def size_of(value: Any) -> int:
     """Bytes of the arrays and pictures in a result; words and numbers are not counted."""
+    if isinstance(value, _PLAIN):
+        return 0
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, Image.Image):
         return value.width * value.height * len(value.getbands())
+    parts: Iterable[Any] = ()
     if is_dataclass(value) and not isinstance(value, type):
-        return sum(size_of(getattr(value, field.name)) for field in fields(value))
-    if isinstance(value, Mapping):
-        return sum(map(size_of, value.values()))
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return sum(map(size_of, value))
-    return 0
+        parts = (getattr(value, field.name) for field in fields(value))
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, Iterable):
+        parts = value
+    return sum(map(size_of, parts))
 
 
 def settled(value: T) -> T:
@@ -48,6 +54,8 @@ def settled(value: T) -> T:
     by now; one small array in such a place keeps the allocator from giving them out again whole.
     """
     result: Any = value
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, np.ndarray):
         result = value.copy()
     elif is_dataclass(value) and not isinstance(value, type):

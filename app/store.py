@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
@@ -21,6 +21,7 @@ from PIL import Image
 from app.batches import Batches
 from app.precision import FULL, Precision, PrecisionPolicy, choose_precision
 from app.results import Results
+from mambaout import explain
 from mambaout.catalogue.bundled import bundled_card, trained_mixing
 from mambaout.catalogue.cards import ModelCard, offered, offered_card
 from mambaout.catalogue.download import Progress
@@ -130,7 +131,9 @@ class LoadedModel:
 
         with self._lock:
             if mixing not in self._views:
-                self._views[mixing] = with_mixing(self.model, mixing)
+                view = with_mixing(self.model, mixing)
+                explain.keep_views(view)
+                self._views[mixing] = view
             return self._views[mixing]
 
     def views(self) -> list[nn.Module]:
@@ -168,6 +171,17 @@ def pretrained(name: str, progress: Progress | None) -> nn.Module:
         name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
     )
     return model
+
+
+@cache
+def _transform(data_config: tuple[tuple[str, Any], ...]) -> Callable[[Image.Image], torch.Tensor]:
+    """timm's own; the same object for models that take a picture in the same way."""
+    from timm.data import create_transform
+
+    transform: Callable[[Image.Image], torch.Tensor] = create_transform(
+        **dict(data_config), is_training=False
+    )
+    return transform
 
 
 class ModelStore:
@@ -292,7 +306,7 @@ class ModelStore:
         card = self.card(name)
         if card.weights.state == "unavailable":
             raise WeightsUnavailable(card.weights.reason)
-        from timm.data import create_transform, resolve_data_config
+        from timm.data import resolve_data_config
 
         from mambaout.evaluation import cost
         from mambaout.models.vocabulary import vocabulary_of
@@ -303,12 +317,13 @@ class ModelStore:
         framing = Framing.of(data_config)
         counted = cost(model, (3, framing.side, framing.side))
         model = model.to(device)
+        explain.keep_views(model)
         loaded = LoadedModel(
             card=card,
             model=model,
             vocabulary=vocabulary_of(name),
             framing=framing,
-            transform=create_transform(**data_config, is_training=False),
+            transform=_transform(tuple(sorted(data_config.items()))),
             cost=counted,
             tensors=len(model.state_dict()),
             measured=Measured.of(name),

@@ -17,6 +17,7 @@ from app.compare.result import Answer, Comparison, Facts, Side, Stage
 from app.compare.wanted import NOTHING, Wanted
 from app.language import tr
 from app.loading import loading
+from app.prepared import Prepared
 from app.store import LoadedModel, ModelStore, weights_card
 from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
@@ -46,6 +47,7 @@ def compare(
     digest = PictureFacts.of(picture)
     result = Comparison(names, mixing, method, digest, (Side(titles[0]), Side(titles[1])))
     models: list[LoadedModel | None] = [None, None]
+    prepared = Prepared(picture)
     for index, name in enumerate(names):
         try:
             for model, status in loading(store, name, titles[index]):
@@ -54,7 +56,7 @@ def compare(
                     models[index] = model
                     side = store.results.get(
                         ("answer", name, digest, mixing),
-                        partial(_answered, model, picture, mixing, titles[index]),
+                        partial(_answered, model, prepared, mixing, titles[index]),
                     )
                     result = result.with_side(index, side)
         except MambaOutError as error:
@@ -143,9 +145,9 @@ def _explained(store: ModelStore, result: Comparison, classes: list[int | None])
     yield result, ""
 
 
-def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: str) -> Side:
+def _answered(model: LoadedModel, prepared: Prepared, mixing: Mixing, title: str) -> Side:
     """The model's answer; where mixing is switched, also the one it gives otherwise."""
-    image = model.input_of(picture)
+    image = prepared.input_of(model)
     bidirectional, no_causal_form = None, None
     view = model.view("bidirectional")
     if mixing == "causal":
@@ -160,7 +162,7 @@ def _answered(model: LoadedModel, picture: Image.Image, mixing: Mixing, title: s
     return Side(
         title=title,
         facts=Facts.of(model),
-        seen=model.framing.seen(picture),
+        seen=prepared.seen_by(model),
         image=image.numpy(force=True),
         answer=Answer(
             said.vocabulary,

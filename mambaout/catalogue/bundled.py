@@ -14,6 +14,8 @@ from mambaout.errors import CheckpointError, WeightsUnavailable
 CAUSAL = "_causal"
 """How the tag of weights ends that were trained with causal token mixers."""
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+
 
 def bundled_directory() -> Path:
     """Where the bundled weights and their cards lie: in a checkout, or in an installed package.
@@ -23,9 +25,8 @@ def bundled_directory() -> Path:
     chosen = os.environ.get("MAMBAOUT_CHECKPOINTS")
     if chosen:
         return Path(chosen)
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "checkpoints"
-    return installed if installed.is_dir() else package.parent / "checkpoints"
+    installed = _PACKAGE / "checkpoints"
+    return installed if installed.is_dir() else _PACKAGE.parent / "checkpoints"
 
 
 def bundled_path(file: str) -> Path | None:

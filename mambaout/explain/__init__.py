@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mambaout.explain.scan_mixers import scan_layers, why_no_scan
     from mambaout.explain.token_mixers import find_mixer, mixer_names
     from mambaout.explain.trace import Components, PathTrace, ScanTrace, scan_trace
+    from mambaout.explain.views import keep_views
 
 __all__ = [
     "Agreement",
@@ -27,6 +28,7 @@ __all__ = [
     "agreement",
     "find_mixer",
     "grad_cam",
+    "keep_views",
     "mixer_activity",
     "mixer_names",
     "scan_layers",
@@ -48,6 +50,7 @@ __getattr__, __dir__ = deferred(
         "agreement": "mambaout.explain.map_agreement",
         "find_mixer": "mambaout.explain.token_mixers",
         "grad_cam": "mambaout.explain.cam",
+        "keep_views": "mambaout.explain.views",
         "mixer_activity": "mambaout.explain.activity",
         "mixer_names": "mambaout.explain.token_mixers",
         "scan_layers": "mambaout.explain.scan_mixers",

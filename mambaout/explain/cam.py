@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from mambaout.errors import ExplanationError
 from mambaout.explain.base import Explanation, check_picture, find_tokens, lay_out
 from mambaout.explain.cam_methods import METHODS, CamMethod
+from mambaout.explain.views import lent_view
 from mambaout.models import TokenGrid, share_weights
 
 _PIXELS = 2**19  # of the masked pictures that the model sees at a time: ten of 224 x 224
@@ -76,21 +77,27 @@ def grad_cam(
     chosen, tokens, layer = _checked(model, image, class_index, layer, method, versus)
     if max_masks < 1:
         raise ExplanationError(f"max_masks must be at least 1, got {max_masks}")
-    view = _frozen_view(model)
-    target = view.get_submodule(layer)
-    # Before the package's hooks, which then see what this one returns.
-    target.register_forward_hook(lambda _module, _args, output: output.detach().requires_grad_())
     asked = _Asked(class_index, versus, chosen.contrast)
 
     # A caller may have switched gradients off for its own forward passes.
-    with torch.inference_mode(False), torch.enable_grad():
-        cam = _raw(chosen.library_class)(view, [target], reshape_transform=partial(lay_out, tokens))
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        lent_view(model, _frozen_view) as view,
+    ):
+        target = view.get_submodule(layer)
+        # Before the package's hooks, which then see what this one returns.
+        cut = target.register_forward_hook(_starts_a_graph)
+        cam = _raw(chosen.library_class)(
+            _Still(view), [target], reshape_transform=partial(lay_out, tokens)
+        )
         cam.max_masks, cam.progress = max_masks, progress
         # Not `with cam:`, which prints an IndexError and goes on.
         try:
             values = cam(image.detach(), [asked])[0]
         finally:
             cam.activations_and_grads.release()
+            cut.remove()
     caveat = chosen.caveat
     if chosen.masks and cam.tried < cam.of_channels:
         caveat += f" Tried were {cam.tried} of {cam.of_channels} channels, those that vary most."
@@ -104,6 +111,10 @@ def grad_cam(
         caveat=caveat,
         versus=asked.versus,
     )
+
+
+def _starts_a_graph(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
+    return output.detach().requires_grad_()
 
 
 class _Asked:
@@ -171,11 +182,34 @@ def _checked(
 
 def _frozen_view(model: nn.Module) -> nn.Module:
     """A view of ``model`` on aliases of its parameters: the same memory, frozen, no `.grad`."""
-    view = share_weights(model)
+    view = share_weights(model).eval()
     for module in view.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(weight.detach(), requires_grad=False))
     return view
+
+
+class _Still:
+    """A frozen view as the package is given it: in eval mode, without gradients to empty.
+
+    The package would walk through all modules and all parameters to find nothing to do.
+    """
+
+    def __init__(self, view: nn.Module) -> None:
+        self._view = view
+
+    def __call__(self, images: Tensor) -> Tensor:
+        logits: Tensor = self._view(images)
+        return logits
+
+    def eval(self) -> _Still:
+        return self
+
+    def zero_grad(self) -> None:
+        """No parameter has a gradient."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self._view.parameters()
 
 
 class _Raw:

@@ -52,7 +52,7 @@ def run_mixers(view: nn.Module, image: Tensor) -> list[MixerCall]:
     """Run ``view`` on a picture, and return the calls of its scan mixers in the order they ran.
 
     Args:
-        view: a view of the caller's own (`share_weights`): it is hooked, and stays hooked.
+        view: a view of the caller's own (`share_weights`): it is hooked until it has run.
         image: normalised pictures, (b, c, H, W).
     """
     calls: list[MixerCall] = []
@@ -76,7 +76,7 @@ def visit_mixers(
     what is not kept by ``visit`` is gone before the next layer.
 
     Args:
-        view: a view of the caller's own (`share_weights`): it is hooked, and stays hooked.
+        view: a view of the caller's own (`share_weights`): it is hooked until it has run.
         image: normalised pictures, (b, c, H, W).
         visit: takes the call of one mixer; runs in inference mode.
         names: the mixers to visit, of `scan_layers`, after which the run ends; None for all, and
@@ -91,13 +91,20 @@ def visit_mixers(
         if names is not None and set(names) <= set(met):
             raise _SeenAll
 
-    for name in scan_layers(view):
-        mixer = view.get_submodule(name)
-        mixer.register_forward_pre_hook(partial(note, name))
-        if isinstance(mixer, ScanProjection):
-            mixer.keeps_projection = True  # what the visitor has had computed, the mixer takes over
-    with torch.inference_mode(), contextlib.suppress(_SeenAll):
-        view(image)
+    mixers = {name: view.get_submodule(name) for name in scan_layers(view)}
+    hooks = [m.register_forward_pre_hook(partial(note, name)) for name, m in mixers.items()]
+    # What the visitor has had computed, the mixer takes over.
+    keeping = [mixer for mixer in mixers.values() if isinstance(mixer, ScanProjection)]
+    for mixer in keeping:
+        mixer.keeps_projection = True
+    try:
+        with torch.inference_mode(), contextlib.suppress(_SeenAll):
+            view(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for mixer in keeping:
+            mixer.forget_projection()
 
 
 @singledispatch

@@ -15,6 +15,7 @@ from mambaout.errors import ExplanationError
 from mambaout.explain.base import check_picture, find_tokens, lay_out
 from mambaout.explain.on_tokens import OnTokens
 from mambaout.explain.scan_mixers import MixerCall, scan_layers, visit_mixers, why_no_scan
+from mambaout.explain.views import lent_view
 from mambaout.models import TokenGrid, share_weights
 from mambaout.ops import ScanInputs
 from mambaout.ops.scan_summary import scan_summary
@@ -141,10 +142,15 @@ def scan_trace(
                 place = _Place(call.name, call.layer_index, grid, tokens.class_token_index)
                 traces.extend(_path_traces(inputs, place, channels, components))
 
-    visit_mixers(share_weights(model).eval(), image, follow, layers)
+    with lent_view(model, _quiet_view) as view:
+        visit_mixers(view, image, follow, layers)
     if paths is not None and (not paths or not set(paths) <= met):
         raise ExplanationError(f"paths must be some of {', '.join(sorted(met))}, got {list(paths)}")
     return ScanTrace(traces)
+
+
+def _quiet_view(model: nn.Module) -> nn.Module:
+    return share_weights(model).eval()
 
 
 def _grid_of(x: Tensor, tokens: TokenGrid) -> tuple[int, int]:

@@ -19,6 +19,10 @@ class ScanProjection(nn.Module):
     keeps_projection = False
     _kept: tuple[Tensor, Any] | None = None
 
+    def forget_projection(self) -> None:
+        """End ``keeps_projection``, and what was kept of a forward pass that did not come."""
+        self.keeps_projection, self._kept = False, None
+
     def _project(self, x: Tensor, *rest: Any) -> Any:
         raise NotImplementedError
 

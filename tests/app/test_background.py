@@ -70,3 +70,15 @@ def test_work_that_nobody_waits_for_ends_unless_it_is_to_finish(finish):
             break
         time.sleep(0.01)
     assert ended == ["finished" if finish else "abandoned"]
+
+
+def test_one_work_after_another_is_done_in_the_same_thread():
+    def where(_progress):
+        return threading.get_ident()
+
+    threads = []
+    for _ in range(20):
+        threads += [result for result, _ in watched(where, str) if result]
+        time.sleep(0.01)  # the thread is idle a moment after its result is there
+    assert len(set(threads)) < len(threads) / 2
+    assert threading.get_ident() not in threads
