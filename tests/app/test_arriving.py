@@ -36,7 +36,7 @@ def launched(self, **named):
     order.append("launched")
 
 
-def warm_up(store):
+def warm_up(store, demo):
     order.append("warm-up")
     warm.set()
 
