@@ -14,7 +14,7 @@ from app.api.tools import tools_offered
 from app.compare import tab as compare_tab
 from app.events import PRIVATE
 from app.folder import tab as folder_tab
-from app.language import label, page_words
+from app.language import TranslatedBlocks, label, page_words
 from app.lens import tab as lens_tab
 from app.limits import local_hosts, middleware
 from app.long import tab as long_tab
@@ -43,7 +43,7 @@ _SWEEP_SECONDS, _PICTURE_SECONDS = 3600, 4 * 3600
 def build_demo(store: ModelStore) -> gr.Blocks:
     """The whole page. Loads no model and asks no network."""
     demo: gr.Blocks
-    with gr.Blocks(
+    with TranslatedBlocks(
         title=text.TITLE,
         analytics_enabled=False,
         fill_width=True,

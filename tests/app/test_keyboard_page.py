@@ -8,7 +8,7 @@ pytestmark = pytest.mark.browser
 
 LENS = "[...document.querySelectorAll('#lens *')].find(e => e.__lens).__lens"
 
-# What the keyboard is on, and whether one sees that: an outline on it, or on the box it is drawn in.
+# What the keyboard is on, and whether one sees it: an outline on it, or on the box around it.
 FOCUSED = """() => {
   const on = document.activeElement;
   if (!on || on === document.body) return null;
@@ -51,11 +51,11 @@ class Keyboard:
 def test_from_a_picture_to_a_token_without_a_mouse(visit):
     visited = visit()
     page, keys = visited.page, Keyboard(visited.page)
-    first = page.locator("#answer-left").inner_text()
+    first = page.locator("#left-answer").inner_text()
     keys.tab_to("Dahlia")
     keys.press("Enter")
     visited.wait_until_done()
-    assert page.locator("#answer-left").inner_text() != first
+    assert page.locator("#left-answer").inner_text() != first
     keys.tab_to("Causal")
     keys.press("Space")
     visited.wait_until_done()
@@ -63,7 +63,7 @@ def test_from_a_picture_to_a_token_without_a_mouse(visit):
     keys.tab_to("Lens")
     keys.press("Enter")
     page.wait_for_function(f"{LENS}.state.answers >= 1")
-    keys.tab_to("Right model: tokens of the picture")
+    keys.tab_to("Token of Vim-Atto")
     before = page.evaluate(f"{LENS}.state.panes[1].patch")
     keys.press("Home", "ArrowRight", "ArrowDown")
     rows = page.evaluate(f"{LENS}.state.panes[1].columns")

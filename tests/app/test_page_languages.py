@@ -66,3 +66,10 @@ def test_a_visitor_may_choose_another_language(visit):
     # Whoever leaves a page breaks off gradio's stream to it, which its script calls an error.
     kept = [error for error in visited.errors if not re.search("abort|Connection errored", error)]
     visited.errors[:] = kept
+
+
+def test_a_bad_file_is_refused_in_the_language_of_the_visitor(visit, pictures):
+    visited = visit(locale="fr-FR")
+    visited.upload(pictures / "text.png")
+    toast = visited.page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("Ce fichier n'est pas une image : choisissez un fichier JPEG")
