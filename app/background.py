@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -40,6 +41,17 @@ class _Worker(threading.Thread):
 _idle: list[_Worker] = []
 _lock = threading.Lock()
 _MOST_IDLE = 4
+
+
+def _forget() -> None:
+    """In a forked process there are none of these threads, and the lock may be held by one."""
+    global _lock  # noqa: PLW0603
+    _idle.clear()
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _begin(work: Callable[[], None]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextvars import ContextVar
@@ -82,3 +85,18 @@ def test_one_work_after_another_is_done_in_the_same_thread():
         time.sleep(0.01)  # the thread is idle a moment after its result is there
     assert len(set(threads)) < len(threads) / 2
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_has_threads_of_its_own():
+    program = (
+        "import os\n"
+        "from app.background import watched\n"
+        "def work(name): return [*watched(lambda _: name, str)][-1][0]\n"
+        "assert work('page') == 'page'\n"
+        "forked = os.fork()\n"
+        "if forked == 0:\n"
+        "    os._exit(0 if work('forked') == 'forked' else 1)\n"
+        "raise SystemExit(os.waitpid(forked, 0)[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

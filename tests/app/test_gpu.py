@@ -22,14 +22,17 @@ from tests.app.visitor import ROOT
 
 
 @pytest.fixture(scope="module")
-def told():
+def told(tmp_path_factory):
     """What `tests.app.lent_page` has to tell."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.app.lent_page"],
-        check=False, cwd=ROOT, capture_output=True, text=True, timeout=280,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    # Not through pipes: the process that it forks would hold them open if it came to hang.
+    output, errors = (tmp_path_factory.mktemp("lent") / name for name in ("output", "errors"))
+    with output.open("w") as out, errors.open("w") as err:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.app.lent_page"],
+            check=False, cwd=ROOT, stdout=out, stderr=err, timeout=280,
+        )  # fmt: skip
+    assert done.returncode == 0, errors.read_text()
+    return json.loads(output.read_text().splitlines()[-1])
 
 
 def test_a_comparison_is_one_call_in_the_other_process(told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -126,3 +127,19 @@ def test_a_scan_is_the_same_in_any_number_of_threads_and_in_several_callers(thre
 
     with ThreadPoolExecutor(4) as callers:
         assert all(torch.equal(out, alone) for out in callers.map(once, range(40)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_pythons_threads_are_those_of_the_process_that_asks():
+    program = """
+import os, time
+from mambaout.ops.numba_threads import in_python_threads
+def kernel(first, last, done): time.sleep(0.05); done.extend(range(first, last))
+def asked(): done = []; in_python_threads(kernel, 4, 2, done); return sorted(done) == [0, 1, 2, 3]
+assert asked()
+forked = os.fork()
+if forked == 0:
+    os._exit(0 if asked() else 1)
+raise SystemExit(os.waitpid(forked, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
