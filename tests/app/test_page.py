@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.app.visitor import NAMELESS
@@ -151,10 +153,13 @@ def test_a_model_that_is_not_here_says_so_and_leaves_the_page_whole(visit):
     expect(page.get_by_label("Left model")).to_have_value(re.compile("^Vim-Tiny ·"))
 
 
-def test_stop_stops(visit, pictures):
+def test_stop_stops(visit, pictures, tmp_path):
     visited = visit()
     status = visited.page.locator("#status [role=status]")
-    visited.page.get_by_role("button", name="Compare").click()
+    # A picture that nobody asked about: what is kept is answered before it could be stopped.
+    noise = np.random.default_rng().integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    visited.upload(tmp_path / "noise.png")
     expect(status).to_have_text(re.compile("…$"))
     visited.page.get_by_role("button", name="Stop").click()
     expect(status).to_have_text(re.compile("^Stopped"))
