@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -121,13 +123,18 @@ def bind(page: Page) -> None:
     # Anew when a page is opened: weights may have come meanwhile.
     page.demo.load(fill, outputs=pickers, show_progress="hidden", **PRIVATE)
     parts["swap"].click(lambda left, right: (right, left), pickers, pickers, queue=False, **PRIVATE)
-    # Only when the work has ended, or its last words would be the line that stays.
-    parts["stop"].click(None, cancels=page.heavy, queue=False, **PRIVATE).then(
-        lambda: dict.fromkeys(page.status, tr(text.STOPPED)),
-        outputs=page.status,
-        queue=False,
-        **PRIVATE,
-    )
+    # Only when the work has ended, or its last words would be the line that stays. Those may still
+    # be on their way to the browser, so it is said once more.
+    stopped = parts["stop"].click(None, cancels=page.heavy, queue=False, **PRIVATE)
+    for seconds in (0.0, 0.5):
+        stopped = stopped.then(
+            functools.partial(_stopped, page, seconds), outputs=page.status, queue=False, **PRIVATE
+        )
+
+
+def _stopped(page: Page, seconds: float) -> dict[Any, str]:
+    time.sleep(seconds)
+    return dict.fromkeys(page.status, tr(text.STOPPED))
 
 
 def _example(event: gr.EventData) -> Any:
