@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numba as nb
 import numpy as np
@@ -66,6 +67,15 @@ def test_every_job_runs_once(jobs, count, threads):
     for _ in range(3):
         in_threads(counting_kernel, 2, jobs, out, (given, given))
     assert np.array_equal(out, 3 * 3 * given)
+
+
+BROUGHT = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+
+
+@pytest.mark.skipif(not BROUGHT, reason="this torch brings no OpenMP of GNU's")
+def test_the_openmp_that_torch_brings_can_be_asked():
+    """Or every test of the team would be skipped, and nobody would see why all is slower."""
+    assert has_team()
 
 
 @needs_team
