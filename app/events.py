@@ -11,6 +11,7 @@ import gradio as gr
 
 from app import text
 from app.arriving import once_here
+from app.background import Abandoned
 from app.gpu import lent
 from app.language import tr
 from app.memory import ran_out, sparing
@@ -55,6 +56,8 @@ def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
             yield from handler(*inputs)
         except gr.Error:
             raise
+        except Abandoned as left:  # a program that hung up: this is for gradio's record alone
+            raise gr.Error(str(left), print_exception=False) from left
         except MambaOutError as error:
             raise gr.Error(text.sentence(str(error)), print_exception=False) from error
         except Exception as error:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from PIL import Image
 
 from app.api import schema
+from app.leaving import still_awaited
 from app.results import picture_digest
 from app.store import DEFAULT_PAIR, ModelStore
 from mambaout.catalogue.bundled import trained_mixing
@@ -204,10 +205,13 @@ class Interface:
         *,
         scan: bool = False,
     ) -> Answered:
+        still_awaited()
         loaded = self._store.get(name)
         return self._store.results.get(
             ("answered", name, picture_digest(picture), mixing, method, scan),
-            lambda: answer(loaded, picture, mixing, name, method, scan=scan),
+            lambda: answer(
+                loaded, picture, mixing, name, method, scan=scan, progress=still_awaited
+            ),
         )
 
     def _report(

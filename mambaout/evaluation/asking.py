@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mambaout.explain import TokenReads
+
+Progress = Callable[[int, int | None], None]
 
 READS_SHARE = 0.9
 """The share of what a token reads, for which `as_dict` says how far away it is found."""
@@ -52,6 +55,7 @@ def answer(
     method: str | None = None,
     *,
     scan: bool = False,
+    progress: Progress | None = None,
 ) -> Answered:
     """Ask one model, and explain its first answer as far as that is wanted.
 
@@ -62,6 +66,8 @@ def answer(
         id: what to call the answer among others to the same picture.
         method: of the heat map, a key of `mambaout.explain.cam.METHODS`; None for no heat map.
         scan: whether to follow its scans.
+        progress: called before each part, and within those that take long, with how much of it is
+            done and of how much, where that is known; what it raises ends the work.
 
     Raises:
         EvaluationError: the model has no form with this mixing; the text says why.
@@ -69,8 +75,12 @@ def answer(
     view, image = _view(subject, mixing), subject.input_of(picture)
     found = Answered(id, subject.name, mixing, subject.says(view, image))
     if method is not None:
-        found = with_heat(found, view, image, method=method)
-    return with_trace(found, view, image) if scan else found
+        _begin(progress)
+        found = with_heat(found, view, image, method=method, progress=progress)
+    if scan:
+        _begin(progress)
+        found = with_trace(found, view, image)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +170,11 @@ def _view(subject: Subject, mixing: Mixing) -> nn.Module:
         return subject.view(mixing)
     except TypeError as reason:
         raise EvaluationError(str(reason)) from reason
+
+
+def _begin(progress: Progress | None) -> None:
+    if progress is not None:
+        progress(0, None)
 
 
 def _finite(value: float) -> float | None:

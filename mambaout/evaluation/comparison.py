@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ def with_heat(
     image: Tensor,
     class_index: int | None = None,
     method: str = "gradcam",
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Answered:
     """The answer with the heat map of a class, or with the reason why there is none.
 
@@ -57,12 +59,13 @@ def with_heat(
         image: the normalised picture, (1, c, H, W).
         class_index: the class to explain; None for the answer's first choice.
         method: a key of `mambaout.explain.cam.METHODS`.
+        progress: as for `mambaout.explain.grad_cam`.
     """
     from mambaout.explain import grad_cam
 
     class_index = answer.said.top if class_index is None else class_index
     try:
-        heat = grad_cam(model, image, class_index, method=method)
+        heat = grad_cam(model, image, class_index, method=method, progress=progress)
     except ExplanationError as error:
         return replace(answer, heat=None, no_heat=str(error))
     return replace(answer, heat=heat, no_heat="")

@@ -107,15 +107,16 @@ def test_who_leaves_the_queue_is_never_begun(address, patient, picture):
     others_go_on(address, patient, picture)
 
 
-def test_a_program_that_hangs_up_leaves_room(address, picture):
-    """What it asked for runs to its end, which nobody is told; then it is somebody else's turn."""
+def test_the_work_of_a_program_that_hangs_up_ends(address, patient, picture):
     choices = (*DEFAULT_PAIR, "bidirectional", "gradcam")
     with Caller(address) as caller:
         url = f"{address}/gradio_api/call/compare"
         body = {"data": [caller.upload(png(picture)), *choices]}
         event = caller.http.post(url, json=body).json()["event_id"]
         with caller.http.stream("GET", f"{url}/{event}"):
-            pass
+            until(lambda: patient.steps)
+    others_go_on(address, patient, picture)
+    with Caller(address) as caller:  # nothing of it was kept
         assert caller.call("compare", *body["data"])[0] == "complete"
 
 
