@@ -10,8 +10,8 @@ from app.language import noted, tr
 from app.markup import escaped
 from app.numbers import change, count
 from mambaout.evaluation.study_plot import plot
-from mambaout.evaluation.study_table import below_table
-from mambaout.evaluation.study_words import HEADINGS, NOT_TRAINED
+from mambaout.evaluation.study_table import below_differences, below_table, difference
+from mambaout.evaluation.study_words import DIFFERENCES, HEADINGS, NOT_TRAINED
 
 HEADING = noted("Trained, switched, trained causally")
 HELP = noted(
@@ -19,6 +19,7 @@ HELP = noted(
     "do that was trained causally? Each bundled model was trained both ways, on the same pictures."
 )
 PLOT = noted("Plot of the study")
+CHANGES = noted("Changes on the same pictures")
 READING = noted(
     "Made causal by the switch, the same weights change by {switched}. Trained causally, the same "
     "networks differ by {trained}. So the effect of the switch is no measure of what causal mixing "
@@ -41,6 +42,8 @@ def study_section(rows: Sequence[dict[str, Any]]) -> str:
         + "".join(f"<p>{escaped(words)}</p>" for words in reading(rows))
         + _table(rows)
         + f"<p>{escaped(below_table(rows, tr))}</p>"
+        + _differences(rows)
+        + f"<p>{escaped(below_differences(rows, tr))}</p>"
     )
 
 
@@ -56,13 +59,17 @@ def reading(rows: Sequence[dict[str, Any]]) -> list[str]:
                 trained=_changes(pairs, "trained_causally"),
             )
         )
-        overlapping = sum(_overlap(row["trained"], row["trained_causally"]) for row in pairs)
+        measured = [
+            row["differences"]["trained_causally"]["interval"]
+            for row in pairs
+            if row["differences"]["trained_causally"]
+        ]
         words.append(
             tr(
-                "Pairs whose two intervals overlap, so that the difference between the trainings "
-                "may be chance: {overlapping} of {pairs}.",
-                overlapping=overlapping,
-                pairs=len(pairs),
+                "Pairs in which the difference between the two trainings may be chance, because "
+                "its interval contains 0: {chance} of {pairs}.",
+                chance=sum(low <= 0 <= high for low, high in measured),
+                pairs=len(measured),
             )
         )
     return [*words, tr(WITHIN_A_ROW)]
@@ -75,31 +82,41 @@ def _changes(pairs: Sequence[dict[str, Any]], name: str) -> str:
     )
 
 
-def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    (low, high), (other_low, other_high) = one["interval"], other["interval"]
-    return bool(low <= other_high and other_low <= high)
-
-
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     titles = [tr("model"), tr("parameters"), tr("MACs"), tr("epochs"), *map(tr, HEADINGS.values())]
+    cells = [
+        [
+            row["model"],
+            count(row["params"]),
+            count(row["macs"]),
+            " + ".join(map(str, row["epochs"])),
+            *(_accuracy(row[name]) for name in HEADINGS),
+        ]
+        for row in rows
+    ]
+    return _framed(tr(HEADING), titles, cells)
+
+
+def _differences(rows: Sequence[dict[str, Any]]) -> str:
+    titles = [tr("model"), *map(tr, DIFFERENCES.values())]
+    cells = [[row["model"], *(difference(row, name, tr) for name in DIFFERENCES)] for row in rows]
+    return _framed(tr(CHANGES), titles, cells)
+
+
+def _framed(name: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     header = "".join(f'<th scope="col">{escaped(title)}</th>' for title in titles)
     return (
         '<div class="mo-table mo-accuracies" tabindex="0" role="region" '
-        f'aria-label="{escaped(tr(HEADING))}"><table>'
+        f'aria-label="{escaped(name)}"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>{''.join(map(_row, rows))}</tbody></table></div>"
     )
 
 
-def _row(row: dict[str, Any]) -> str:
-    cells = [
-        count(row["params"]),
-        count(row["macs"]),
-        " + ".join(map(str, row["epochs"])),
-        *(_accuracy(row[name]) for name in HEADINGS),
-    ]
+def _row(cells: Sequence[str]) -> str:
+    model, *others = cells
     return (
-        f'<tr><th scope="row">{escaped(row["model"])}</th>'
-        f"{''.join(f'<td>{escaped(cell)}</td>' for cell in cells)}</tr>"
+        f'<tr><th scope="row">{escaped(model)}</th>'
+        f"{''.join(f'<td>{escaped(cell)}</td>' for cell in others)}</tr>"
     )
 
 

@@ -13,6 +13,15 @@ HEADINGS = {
 """Of the four measured accuracies; the second and the fourth are views of the one before."""
 
 COLUMNS = tuple(HEADINGS)
+DIFFERENCES = {
+    "switched": "made causal by the switch",
+    "trained_causally": "trained causally instead",
+    "opened": "trained causally, made bidirectional by the switch",
+}
+"""Of accuracy, on the same pictures; what each is a change of is in `study_table`."""
+
+DIFFERENCE = "{change} points ({low} to {high})"
+NOT_MEASURED = "not measured"
 AXIS = "top-1 in percent; dashed: chance"
 EPOCHS = "{epochs} epochs"
 SEED = "seed {seed}"
@@ -27,6 +36,11 @@ ROW = "{name}: {accuracies}."
 BELOW = (
     "Top-1 on {count} validation pictures of {classes} classes at {pixels}×{pixels} pixels, with "
     "its 95 % interval (Wilson), after training on {train_count} pictures."
+)
+BELOW_DIFFERENCES = (
+    "Change of top-1 on the same {count} pictures: of the first two from the weights trained "
+    "bidirectionally, of the third from those trained causally, each with the 95 % interval of a "
+    "difference between paired shares (Bonett and Price). One that contains 0 may be chance."
 )
 
 

@@ -1,6 +1,6 @@
 """Train a miniature: ``python -m mambaout.training --model vim_atto --data FOLDER``.
 
-``python -m mambaout.training calibrate`` and ``study`` have options of their own.
+``python -m mambaout.training measure`` and ``study`` have options of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from mambaout.errors import MambaOutError
-from mambaout.training import recalibrate, study
+from mambaout.training import measure, study
 from mambaout.training.config import Recipe
 from mambaout.training.export import tag_of
 from mambaout.training.options import add_recipe, add_surroundings, report_line, surroundings
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, then export where asked; 2 and a sentence on stderr where that is impossible."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        if given[:1] == ["calibrate"]:
-            recalibrate.main(given[1:], report_line)
+        if given[:1] == ["measure"]:
+            measure.main(given[1:], report_line)
         elif given[:1] == ["study"]:
             study.main(given[1:])
         else:

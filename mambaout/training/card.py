@@ -14,6 +14,7 @@ from torch import nn
 from mambaout.catalogue.mixing import Mixing
 from mambaout.evaluation.counting import cost
 from mambaout.evaluation.interval import wilson_interval
+from mambaout.evaluation.paired import packed
 from mambaout.evaluation.probe import probe_digest, probe_logits, probe_pictures
 from mambaout.models.mixing import with_mixing
 from mambaout.training.calibration import calibrate, logits_of
@@ -52,12 +53,7 @@ def card(
         "mean": list(pictures["mean"]),
         "std": list(pictures["std"]),
         "mixing": recipe.mixing,
-        "val_top1": score.top1 / score.count,
-        "val_top1_interval": wilson_interval(score.top1, score.count),
-        "val_top5": score.top5 / score.count,
-        "val_top5_interval": wilson_interval(score.top5, score.count),
-        "val_count": score.count,
-        "other_mixing": _other_mixing(model, recipe, data, device),
+        **accuracy(model, recipe, data, score, device),
         "data": {
             "description": describe(data, recipe),
             "train_count": len(data.train),
@@ -73,6 +69,25 @@ def card(
         "seconds": round(result.seconds, 1),
         **behaviour(model, recipe, data, others, device),
         "classes": [choice._asdict() for choice in data.classes],
+    }
+
+
+def accuracy(
+    model: nn.Module, recipe: Recipe, data: Dataset, score: Score, device: torch.device
+) -> dict[str, Any]:
+    """How often ``model`` is right, and on which pictures, as it is and with its mixers switched.
+
+    Args:
+        model: with the mixing of ``recipe``.
+        recipe: that of its training.
+        data: whose validation pictures ``score`` is of.
+        score: the model's, as it is.
+        device: where to measure the other one.
+    """
+    return {
+        **_told(score),
+        "val_count": score.count,
+        "other_mixing": _other_mixing(model, recipe, data, device),
     }
 
 
@@ -135,10 +150,14 @@ def _other_mixing(
     except TypeError as reason:
         return {"mixing": mixing, "why_not": str(reason)}
     score = evaluate(switched, data.val.to(device), recipe.final_size)
+    return {"mixing": mixing, **_told(score)}
+
+
+def _told(score: Score) -> dict[str, Any]:
     return {
-        "mixing": mixing,
         "val_top1": score.top1 / score.count,
         "val_top1_interval": wilson_interval(score.top1, score.count),
         "val_top5": score.top5 / score.count,
         "val_top5_interval": wilson_interval(score.top5, score.count),
+        "val_right": packed(score.right.numpy()),
     }

@@ -15,7 +15,7 @@ from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 
 from mambaout.models.checkpoints import load_checkpoint
 from mambaout.training.augment import augment, mixed, normalise, step_seed
@@ -33,11 +33,20 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Right answers among ``count`` pictures: the best guess, and among the best five."""
+    """Right answers: whether the best guess is, picture by picture, and among the best five."""
 
-    top1: int
+    right: Tensor  # (pictures,) bool, on the CPU
     top5: int
-    count: int
+
+    @property
+    def top1(self) -> int:
+        """How many best guesses are right."""
+        return int(self.right.sum())
+
+    @property
+    def count(self) -> int:
+        """How many pictures there were."""
+        return len(self.right)
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,16 @@ def evaluate(model: nn.Module, split: Split, size: int, batch_size: int = 100) -
     mean, std = normalisation(model, split.labels.device)
     was_training = model.training
     model.eval()
-    top1 = top5 = 0
+    right, top5 = [torch.zeros(0, dtype=torch.bool)], 0
     for start in range(0, len(split), batch_size):
         labels = split.labels[start : start + batch_size]
         logits = model(normalise(split.images[start : start + batch_size], size, mean, std))
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (b, 5)
         hits = best == labels[:, None]
-        top1 += int(hits[:, 0].sum())
+        right.append(hits[:, 0].cpu())
         top5 += int(hits.sum())
     model.train(was_training)
-    return Score(top1, top5, len(split))
+    return Score(torch.cat(right), top5)
 
 
 def train(

@@ -42,13 +42,18 @@ def test_what_may_be_chance_is_counted(rows):
     row["trained"] = {"top1": 0.6, "interval": [0.57, 0.63], "count": 1200}
     row["switched"] = {"top1": 0.4, "interval": [0.37, 0.43], "count": 1200}
     row["trained_causally"] = {"top1": 0.56, "interval": [0.53, 0.59], "count": 1200}
+    row["differences"]["trained_causally"] = {"change": -0.04, "interval": [-0.09, 0.01]}
     apart = copy.deepcopy(row)
-    apart["trained_causally"] = {"top1": 0.5, "interval": [0.47, 0.53], "count": 1200}
-    changes, chance, _ = reading([row, apart])
+    apart["differences"]["trained_causally"]["interval"] = [-0.07, -0.01]
+    unknown = copy.deepcopy(row)
+    unknown["differences"]["trained_causally"] = None
+    changes, chance, _ = reading([row, apart, unknown])
     assert "change by −20 points" in changes
     assert "differ by −4 points" in changes
-    assert "−10 points" in changes
     assert chance.endswith("1 of 2.")
+    section = study_section([row, unknown])
+    assert "−4.0 points (−9.0 to +1.0)" in section
+    assert "not measured" in section
 
 
 def test_a_row_with_one_training_claims_nothing_of_a_pair(rows):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mambaout.evaluation.novelty import auroc, novelty_hint, tempered
+from mambaout.evaluation.paired import unpacked
 from mambaout.training.__main__ import main
 from mambaout.training.calibration import FALSE_ALARMS, TEMPERATURES, calibrate
 
@@ -83,7 +84,7 @@ def test_where_nothing_was_measured_there_is_no_hint():
     assert novelty_hint(unsure, {"mixing": "bidirectional"}, "bidirectional") is None
 
 
-def test_export_measures_it_on_the_classes_left_out_and_calibrate_again(pictures, tmp_path, capsys):
+def test_export_measures_it_on_the_classes_left_out_and_measure_again(pictures, tmp_path, capsys):
     chosen = tmp_path / "two.txt"
     chosen.write_text("amber\nblue\n", encoding="utf-8")
     made = tmp_path / "made"
@@ -97,11 +98,16 @@ def test_export_measures_it_on_the_classes_left_out_and_calibrate_again(pictures
     card = json.loads(path.read_text("utf-8"))
     assert card["novelty"]["outside_count"] == 3  # every second green picture of six
     assert "**Pictures of other things:**" in path.with_suffix(".md").read_text("utf-8")
-    stripped = {key: value for key, value in card.items() if key not in {"novelty", "probe"}}
+    measured = {"novelty", "probe", "val_top1", "val_right", "other_mixing"}
+    stripped = {key: value for key, value in card.items() if key not in measured}
     path.write_text(json.dumps(stripped), encoding="utf-8")
-    again = ["calibrate", f"--data={pictures}", f"--cache={tmp_path / 'cache'}", str(path)]
+    again = ["measure", f"--data={pictures}", f"--cache={tmp_path / 'cache'}", str(path)]
     assert main(again) == 0
     renewed = json.loads(path.read_text("utf-8"))
+    for told, known in ((renewed, card), (renewed["other_mixing"], card["other_mixing"])):
+        right = unpacked(told["val_right"], card["val_count"])
+        assert right.mean() == told["val_top1"] == known["val_top1"]
+        assert told["val_right"] == known["val_right"]
     assert renewed["novelty"] == pytest.approx(card["novelty"])
     np.testing.assert_allclose(
         renewed["probe"]["logits"], card["probe"]["logits"], rtol=1e-4, atol=2e-5

@@ -1,4 +1,4 @@
-"""``python -m mambaout.training calibrate``: measure again how sure exported weights are."""
+"""``python -m mambaout.training measure``: measure exported weights again."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pathlib import Path
 import torch
 
 from mambaout.models.checkpoints import load_checkpoint
-from mambaout.training.card import behaviour
+from mambaout.training.card import accuracy, behaviour
 from mambaout.training.config import Recipe, TrainingError
 from mambaout.training.data import load_dataset, load_others
 from mambaout.training.export import write_card
+from mambaout.training.loop import evaluate
 from mambaout.training.model import build
 
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
-        prog="python -m mambaout.training calibrate",
+        prog="python -m mambaout.training measure",
         description=(
-            "Write into the cards of exported weights how sure they are of pictures of their "
-            "classes and of other classes, and what they answer to drawn patterns."
+            "Write into the cards of exported weights how often they are right in either mixing, "
+            "how sure they are of pictures of their classes and of other classes, and what they "
+            "answer to drawn patterns."
         ),
     )
     result.add_argument("cards", type=Path, nargs="+", help="cards (.json) beside their weights")
@@ -40,10 +42,10 @@ def main(arguments: Sequence[str], report: Callable[[str], None]) -> None:
     """
     options = parser().parse_args(arguments)
     for path in options.cards:
-        recalibrate(path, options.data, options.cache, report)
+        measure(path, options.data, options.cache, report)
 
 
-def recalibrate(path: Path, folder: Path, cache: Path, report: Callable[[str], None]) -> None:
+def measure(path: Path, folder: Path, cache: Path, report: Callable[[str], None]) -> None:
     """Measure the weights beside the card at ``path`` on the pictures in ``folder``."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
@@ -60,6 +62,9 @@ def recalibrate(path: Path, folder: Path, cache: Path, report: Callable[[str], N
     model = build(replace(recipe, init=""), len(data.classes))
     load_checkpoint(model, weights)
     others = load_others(folder, data.classes, recipe.picture_size, cache, report)
-    card |= behaviour(model, recipe, data, others, torch.device("cpu"))
+    device = torch.device("cpu")
+    score = evaluate(model, data.val, recipe.final_size)
+    card |= accuracy(model, recipe, data, score, device)
+    card |= behaviour(model, recipe, data, others, device)
     write_card(path, card)
     report(f"wrote {path}")
