@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -21,27 +20,6 @@ from mambaout.errors import Sentence
 _CHOSEN: ContextVar[str | None] = ContextVar("language", default=None)
 _ON_COMPONENTS: dict[str, None] = {}  # a set that keeps its order
 _PREFIX = "mambaout/"  # gradio's own messages have short names, which a plain label may be too
-
-
-class TranslatedBlocks(gr.Blocks):
-    """Blocks whose components know who asks already while they read what they are handed.
-
-    gradio makes the request known when the handler is called. What a component refuses before, such
-    as a file that is no picture, would be told in English.
-    """
-
-    async def process_api(
-        self,
-        block_fn: Any,
-        inputs: list[Any],
-        state: Any = None,
-        request: Any = None,
-        *given: Any,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """As in gradio, with the request known from the beginning."""
-        LocalContext.request.set(request)
-        return await super().process_api(block_fn, inputs, state, request, *given, **options)
 
 
 def language() -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-import numpy as np
 from PIL import Image
 
-T = TypeVar("T")
+from app.result_memory import settled, size_of
 
-# Most parts of a result, and the quickest to tell apart.
-_PLAIN = (str, bytes, int, float, type(None))
+T = TypeVar("T")
 
 
 def picture_digest(picture: Image.Image) -> str:
@@ -27,50 +24,6 @@ def picture_digest(picture: Image.Image) -> str:
     digest = hashlib.sha256(f"{picture.mode} {picture.width} {picture.height} ".encode())
     digest.update(picture.tobytes())
     return digest.hexdigest()
-
-
-def size_of(value: Any) -> int:
-    """Bytes of the arrays and pictures in a result; words and numbers are not counted."""
-    if isinstance(value, _PLAIN):
-        return 0
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, Image.Image):
-        return value.width * value.height * len(value.getbands())
-    parts: Iterable[Any] = ()
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = (getattr(value, field.name) for field in fields(value))
-    elif isinstance(value, Mapping):
-        parts = value.values()
-    elif isinstance(value, Iterable):
-        parts = value
-    return sum(map(size_of, parts))
-
-
-def settled(value: T) -> T:
-    """The same result with arrays of its own, made now that the work is over.
-
-    An array that was made in the middle of it lies between blocks of many megabytes, which are free
-    by now; one small array in such a place keeps the allocator from giving them out again whole.
-    """
-    result: Any = value
-    if isinstance(value, _PLAIN):
-        return value
-    if isinstance(value, np.ndarray):
-        result = value.copy()
-    elif is_dataclass(value) and not isinstance(value, type):
-        parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-        own = {name: settled(part) for name, part in parts.items()}
-        changed = {name: part for name, part in own.items() if part is not parts[name]}
-        result = replace(value, **changed) if changed else value
-    elif isinstance(value, Mapping):
-        own = {name: settled(part) for name, part in value.items()}
-        result = own if any(own[name] is not value[name] for name in own) else value
-    elif isinstance(value, tuple | list):
-        items = [settled(item) for item in value]
-        if any(item is not old for item, old in zip(items, value, strict=True)):
-            result = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return result  # type: ignore[no-any-return]
 
 
 class Results:

@@ -11,10 +11,11 @@ from starlette.middleware import Middleware
 from app import controls, link, markup, models_tab, text
 from app.api.endpoints import public_interface
 from app.api.tools import tools_offered
+from app.blocks import PageBlocks
 from app.compare import tab as compare_tab
 from app.events import PRIVATE
 from app.folder import tab as folder_tab
-from app.language import TranslatedBlocks, label, page_words
+from app.language import label, page_words
 from app.lens import tab as lens_tab
 from app.limits import local_hosts, middleware
 from app.long import tab as long_tab
@@ -43,7 +44,7 @@ _SWEEP_SECONDS, _PICTURE_SECONDS = 3600, 4 * 3600
 def build_demo(store: ModelStore) -> gr.Blocks:
     """The whole page. Loads no model and asks no network."""
     demo: gr.Blocks
-    with TranslatedBlocks(
+    with PageBlocks(
         title=text.TITLE,
         analytics_enabled=False,
         fill_width=True,

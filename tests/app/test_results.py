@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.results import Results, picture_digest, settled, size_of
+from app.result_memory import settled, size_of
+from app.results import Results, picture_digest
 
 
 @dataclass(frozen=True)
@@ -110,3 +113,22 @@ def test_what_is_kept_owns_its_memory_and_nothing_else_is_copied():
     assert isinstance(kept[1][0], Both)
     plain = (Both, {"a": ("b", None)}, [1, 2])
     assert settled(plain) is plain
+
+
+def test_arrays_of_some_size_lie_in_memory_that_the_system_takes_back():
+    generator = np.random.default_rng(0)
+    drawn = [generator.random(shape) for shape in ((0,), (), (3, 5), (200, 300))]
+    turned = drawn[-1].T[::2]
+    value = Kept(turned, Image.new("RGB", (1, 1)), "words"), drawn, np.array([None, "object"])
+    kept = settled(value)
+    for array, original in zip([kept[0].values, *kept[1]], [turned, *drawn], strict=True):
+        np.testing.assert_array_equal(array, original)
+        assert isinstance(array.base, mmap.mmap)
+        assert not np.shares_memory(array, original)
+        assert array.flags.c_contiguous
+        assert array.flags.aligned
+        array[...] = 1  # overlaps no other
+    np.testing.assert_array_equal(kept[2], value[2])
+    gone = weakref.ref(kept[1][0].base)
+    del kept, array
+    assert gone() is None
