@@ -16,7 +16,7 @@ from app.gpu import lent
 from app.language import tr
 from app.memory import ran_out, sparing
 from app.store import ModelStore
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def spoken(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
         except Abandoned as left:  # a program that hung up: this is for gradio's record alone
             raise gr.Error(str(left), print_exception=False) from left
         except MambaOutError as error:
-            raise gr.Error(text.sentence(str(error)), print_exception=False) from error
+            raise gr.Error(text.sentence(said_by(error)), print_exception=False) from error
         except Exception as error:
             logger.exception("a request failed")
             sentence = tr(text.NO_MEMORY) if ran_out(error) else tr(text.UNEXPECTED)

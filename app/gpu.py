@@ -29,7 +29,7 @@ from app.language import language, speaking
 from app.markup import escaped
 from app.memory import NoDevice, ran_out
 from app.store import ModelStore, moved_to, running_on
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def _on_gpu(number: int, tag: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
         try:
             yield from _tasks[number].work(*arguments)
         except MambaOutError as error:
-            yield _Failed(text.sentence(str(error)))
+            yield _Failed(text.sentence(said_by(error)))
         except Exception as error:
             logger.exception("a request failed on the GPU")
             if not ran_out(error):

@@ -58,8 +58,7 @@ def told(sentence: str) -> str:
     """A sentence that the library made, in the language of the visitor; English if not known."""
     if not isinstance(sentence, Sentence):
         return tr(sentence)
-    known = catalogue(language()).one
-    values = {k: known(v) if isinstance(v, str) else v for k, v in sentence.values.items()}
+    values = {k: told(v) if isinstance(v, str) else v for k, v in sentence.values.items()}
     return tr(sentence.template, **values)
 
 

@@ -28,7 +28,7 @@ from mambaout.catalogue.download import Progress
 from mambaout.catalogue.facts import declared_models
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
-from mambaout.errors import MambaOutError, WeightsUnavailable
+from mambaout.errors import MambaOutError, Sentence, WeightsUnavailable
 from mambaout.evaluation.comparison import probabilities
 from mambaout.evaluation.said import Said
 from mambaout.pictures.framing import Framing
@@ -238,7 +238,11 @@ class ModelStore:
         if not present[self._policy]:
             here = ", ".join(name for name in present if present[name])
             raise MambaOutError(
-                f"This machine has no {self._policy} device that torch can use (it has: {here})."
+                Sentence(
+                    "This machine has no {device} device that torch can use (it has: {here}).",
+                    device=self._policy,
+                    here=here,
+                )
             )
         return self._policy
 
@@ -274,7 +278,9 @@ class ModelStore:
         """
         card = offered_card(name)
         if card is None:
-            raise MambaOutError(f"No model on offer is called {name}: choose one from the list.")
+            raise MambaOutError(
+                Sentence("No model on offer is called {name}: choose one from the list.", name=name)
+            )
         return self._as_offline(card) if self.offline else card
 
     def holds(self, name: str) -> bool:
@@ -346,6 +352,6 @@ class ModelStore:
         weights = replace(
             card.weights,
             state="unavailable",
-            reason="Not downloaded yet, and offline mode is on.",
+            reason=Sentence("Not downloaded yet, and offline mode is on."),
         )
         return replace(card, weights=weights)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.language import noted, tr
+from app.language import noted, told, tr
 from app.numbers import count, duration, megabytes, number, percent
 from app.precision import Precision
 from mambaout.catalogue.cards import ModelCard
@@ -142,7 +142,7 @@ def weights_note(card: ModelCard) -> str:
         if weights.reason.endswith(".safetensors"):
             return tr("{size} to download", size=size)
         return tr("more than {size} to download", size=size)
-    return tr("not available: {reason}", reason=_lower_first(weights.reason.rstrip(".")))
+    return tr("not available: {reason}", reason=_lower_first(told(weights.reason).rstrip(".。")))
 
 
 def arriving(package: str) -> str:
@@ -260,9 +260,10 @@ def stays_bidirectional(reason: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """An error's text with a capital and a full stop."""
+    """An error's text in the visitor's language, with a capital and a full stop."""
     if not words:
         return ""
+    words = told(words)
     ended = words.endswith((".", "!", "?", "。", "\uff01", "\uff1f"))
     return f"{words[:1].upper()}{words[1:]}{'' if ended else '.'}"
 

@@ -31,9 +31,24 @@ class Sentence(str):
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
         return (self.template,), self.values
 
+    @classmethod
+    def joined(cls, *sentences: str) -> Sentence:
+        """Several sentences as one, each still translated by itself; empty ones are left out."""
+        parts = {f"part{i}": part for i, part in enumerate(filter(None, sentences))}
+        return cls(" ".join(f"{{{name}}}" for name in parts), **parts)
+
 
 class MambaOutError(Exception):
-    """Base of every error raised on purpose; its text may be shown to a user as it is."""
+    """Base of every error raised on purpose; its text may be shown to a user as it is.
+
+    Where a user of another language can meet it, it is made of a `Sentence`.
+    """
+
+
+def said_by(error: Exception) -> str:
+    """What an error says: the `Sentence` that it was made of, which ``str`` would flatten."""
+    made_of = error.args[0] if len(error.args) == 1 else None
+    return made_of if isinstance(made_of, Sentence) else str(error)
 
 
 class CheckpointError(MambaOutError, ValueError):

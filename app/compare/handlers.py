@@ -25,7 +25,7 @@ from app.compare.result import Comparison, Side, Stage
 from app.compare.trust import check_maps
 from app.compare.trust_markup import agreement_note, trust
 from app.compare.wanted import NOTHING, Wanted
-from app.language import tr
+from app.language import told, tr
 from app.places import Control, Picture, Values
 from app.store import ModelStore
 from mambaout import explain
@@ -237,10 +237,10 @@ def heat_maps(comparison: Comparison, view: View) -> Values:
     if heats and view.shared_scale:
         signed = any(heat.signed for heat in heats)
         shared = Scale.shared([heat.values for heat in heats], signed=signed)
-        unit = f"{tr(heats[0].unit)}, {tr(text.SHARED_UNIT)}"
+        unit = f"{told(heats[0].unit)}, {tr(text.SHARED_UNIT)}"
         bar = map_markup.legend(shared, unit, text.METHOD_TITLES[comparison.method])
         values["heat_legend"] = map_markup.caption(
-            [tr(text.SHARED_SCALE), tr(heats[0].caveat), agreement_note(comparison)], bar
+            [tr(text.SHARED_SCALE), told(heats[0].caveat), agreement_note(comparison)], bar
         )
     elif agreement_note(comparison):
         values["heat_legend"] = map_markup.caption([agreement_note(comparison)])
@@ -289,7 +289,7 @@ def _heat_map(
     values, scale, bar = heat.values, shared, ""
     if scale is None:
         scale = Scale.from_zero([values], signed=heat.signed)
-        bar = map_markup.legend(scale, tr(heat.unit), side.title)
+        bar = map_markup.legend(scale, told(heat.unit), side.title)
     else:
         values = per_area(values)
     label = facts.vocabulary.labels[side.explained]

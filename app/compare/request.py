@@ -21,7 +21,7 @@ from app.prepared import Prepared
 from app.store import LoadedModel, ModelStore, weights_card
 from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.novelty import novelty_hint
 from mambaout.evaluation.said import Said
@@ -60,7 +60,7 @@ def compare(
                     )
                     result = result.with_side(index, side)
         except MambaOutError as error:
-            result = result.with_side(index, replace(result.sides[index], error=str(error)))
+            result = result.with_side(index, replace(result.sides[index], error=said_by(error)))
         yield result, tr(text.WORKING)
     result = wanted.of(result)
     classes = _of_key(result, result.chosen_key)
@@ -86,7 +86,7 @@ def explain_class(
     facts = comparison.sides[chosen].facts
     index = facts.vocabulary.index_of_label(label) if facts else None
     if facts is None or index is None:
-        raise MambaOutError(f"There is no class called {label} to explain.")
+        raise MambaOutError(tr("There is no class called {label} to explain.", label=label))
     key = facts.vocabulary.keys[index]
     result = replace(comparison, chosen_key=key, chosen_label=label)
     yield from _explained(store, result, _of_key(result, key))
@@ -124,7 +124,9 @@ def explain_layer(
     """Draw the heat map of one side from another layer, counted from 1."""
     side = comparison.sides[chosen]
     if side.facts is None:
-        raise MambaOutError(f"{side.title} gave no answer whose layers could be looked into.")
+        raise MambaOutError(
+            tr("{model} gave no answer whose layers could be looked into.", model=side.title)
+        )
     layers = side.facts.layers
     side = replace(side, layer=layers[min(max(number, 1), len(layers)) - 1])
     result = comparison.with_side(chosen, side)
@@ -154,7 +156,7 @@ def _answered(model: LoadedModel, prepared: Prepared, mixing: Mixing, title: str
         try:
             switched = model.view("causal")
         except TypeError as reason:
-            no_causal_form = str(reason)
+            no_causal_form = said_by(reason)
         else:
             bidirectional = model.says(view, image).probabilities
             view = switched
@@ -222,7 +224,7 @@ def _heat(
                 view, image, chosen, side.layer, result.method, versus=rival, progress=progress
             )
         except MambaOutError as reason:
-            return str(reason)
+            return said_by(reason)
 
     for heat, status in watched(
         lambda progress: store.results.get(key, lambda: look(progress)),
@@ -249,7 +251,7 @@ def _with_trace(store: ModelStore, result: Comparison, index: int, model: Loaded
         try:
             return explain.scan_trace(view, input_of(side, model))
         except MambaOutError as reason:
-            return str(reason)
+            return said_by(reason)
 
     trace = store.results.get((*asked(result, index), "trace"), follow)
     if isinstance(trace, str):

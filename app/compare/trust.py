@@ -12,7 +12,7 @@ from app.compare.trust_text import checking
 from app.loading import loading
 from app.store import LoadedModel, ModelStore
 from mambaout import evaluation
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 
 
 def check_maps(store: ModelStore, comparison: Comparison) -> Iterator[Stage]:
@@ -53,7 +53,7 @@ def _tested(
                 evaluation.randomised_control(view, image, heat),
             )
         except MambaOutError as reason:
-            return str(reason)
+            return said_by(reason)
 
     yield from watched(
         lambda progress: store.results.get(key, lambda: work(progress)),

@@ -15,7 +15,7 @@ from app.store import LoadedModel as HeldModel
 from app.store import ModelStore
 from mambaout.catalogue.hashing import file_sha256
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 from mambaout.evaluation.accuracy import count
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.folder import LabelledFolder
@@ -85,7 +85,7 @@ def ask_folder(
                 if model is not None:
                     models[name] = model
         except MambaOutError as error:
-            notes.append(text.no_answer(title, str(error)))
+            notes.append(text.no_answer(title, said_by(error)))
     if not models:
         raise MambaOutError(" ".join(notes))
     titles = {name: model.card.title for name, model in models.items()}
@@ -117,8 +117,8 @@ def _as_evaluated(model: HeldModel, mixing: Mixing, notes: list[str]) -> LoadedM
     try:
         views = {mixing: model.view(mixing)}
     except TypeError as reason:
-        no_form[mixing] = str(reason)
-        notes.append(text.stays(model.card.title, str(reason)))
+        no_form[mixing] = said_by(reason)
+        notes.append(text.stays(model.card.title, said_by(reason)))
         views = {"bidirectional": model.model}
     return LoadedModel(
         name=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.language import label, noted, ntr, tr
+from app.language import label, noted, ntr, told, tr
 from app.numbers import duration, percent
 from mambaout.evaluation.accuracy import Pair, Score
 from mambaout.evaluation.interval import wilson_interval
@@ -65,11 +65,11 @@ def unknown_labels(title: str, labels: Sequence[str]) -> str:
 
 
 def no_answer(title: str, reason: str) -> str:
-    return tr("{title} is left out: {reason}", title=title, reason=reason)
+    return tr("{title} is left out: {reason}", title=title, reason=told(reason))
 
 
 def stays(title: str, reason: str) -> str:
-    return tr("{title} stays bidirectional: {reason}", title=title, reason=reason)
+    return tr("{title} stays bidirectional: {reason}", title=title, reason=told(reason))
 
 
 def progress(done: int, total: int, left: float) -> str:

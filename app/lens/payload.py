@@ -114,7 +114,7 @@ def _walk(walk: Walk) -> dict[str, Any]:
         "path": path_name(walk.path) if walk.path else "",
         "order": walk.order.tolist(),
         "curves": [
-            {"id": name, "unit": walk.units[name], "values": [_number(v) for v in values]}
+            {"id": name, "unit": tr(walk.units[name]), "values": [_number(v) for v in values]}
             for name, values in sorted(
                 walk.curves.items(), key=lambda item: [*text.CURVES].index(item[0])
             )

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from app import text as page_text
-from app.language import tr
+from app.language import told, tr
 from app.lens import text
 from app.lens.reader import Reader, Rows
 from app.loading import loading
@@ -19,7 +19,7 @@ from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
 from mambaout import explain
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +107,11 @@ def look(
                     yield index, half.look(), tr(text.FOLLOWING)
         except MambaOutError as error:
             halves[index] = None
-            yield index, Look(title, error=page_text.sentence(str(error))), tr(page_text.WORKING)
+            yield (
+                index,
+                Look(title, error=page_text.sentence(said_by(error))),
+                tr(page_text.WORKING),
+            )
     for index, ready in enumerate(halves):
         if ready is not None:
             for rows, status in ready.rows(only):
@@ -134,7 +138,7 @@ class _Half:
         except TypeError as reason:
             mixing = "bidirectional"
             view = model.view(mixing)
-            self.notes.append(page_text.stays_bidirectional(str(reason)))
+            self.notes.append(page_text.stays_bidirectional(said_by(reason)))
         image = model.input_of(picture)
         wanted = choice.layers[index]
         layer = explain.find_mixer(view, wanted if wanted in explain.mixer_names(view) else None)
@@ -147,13 +151,13 @@ class _Half:
             options = {"measure": "scan", "signed": choice.signed}
             options["path"] = choice.path if has else None
         elif choice.measure == "scan":
-            why = explain.why_no_scan(view) or f"{layer} has no scan, though other layers have"
+            why = explain.why_no_scan(view) or tr(text.NO_SCAN_THERE, layer=layer)
             self.notes += [page_text.sentence(why), tr(text.BY_GRADIENT)]
         self.reader = Reader(store, model, picture, digest, mixing, layer, **options)
 
     def look(self) -> Look:
         reader, first = self.reader, self.reader.first
-        notes = [*self.notes, first.caveat]
+        notes = [*self.notes, told(first.caveat)]
         pointed = reader.patches > MOST_TOKENS
         if pointed:
             notes.insert(0, text.on_pointing(reader.patches))
@@ -166,7 +170,7 @@ class _Half:
             layer=reader.layer,
             grid=first.grid,
             walks=self.walks,
-            unit=first.unit,
+            unit=told(first.unit),
             signed=first.signed,
             notes=tuple(notes),
             pointed=pointed,

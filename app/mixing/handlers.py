@@ -11,7 +11,7 @@ from PIL import Image
 
 from app import map_markup
 from app import text as page_text
-from app.language import tr
+from app.language import told, tr
 from app.markup import SIDES, escaped, section
 from app.mixing import markup, text
 from app.mixing.request import Kind, Mixed, Stage, Subject, choose_paths, explain_class, mix
@@ -216,8 +216,8 @@ def _maps(subject: Subject) -> Values:
         values[f"{kind}_caption"] = map_markup.caption(words)
     if scale is not None:
         heat = next(iter(heats.values()))
-        bar = map_markup.legend(scale, tr(heat.unit), page_text.METHOD_TITLES[heat.method])
-        values["legend"] = map_markup.caption([text.explains(label), tr(heat.caveat)], bar)
+        bar = map_markup.legend(scale, told(heat.unit), page_text.METHOD_TITLES[heat.method])
+        values["legend"] = map_markup.caption([text.explains(label), told(heat.caveat)], bar)
     return values | _differences(subject, heats)
 
 
@@ -238,7 +238,7 @@ def _differences(subject: Subject, heats: Mapping[Kind, explain.Explanation]) ->
         values[f"{part}_heat"] = Picture(
             overlay(subject.seen, change, scale), f"{heading}. {words}"
         )
-        bar = map_markup.legend(scale, tr(whole.unit), heading)
+        bar = map_markup.legend(scale, told(whole.unit), heading)
         values[f"{part}_caption"] = map_markup.caption([f"{heading}. {words}"], bar)
     return values
 

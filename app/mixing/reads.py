@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from app import text as page_text
-from app.language import tr
+from app.language import told, tr
 from app.lens.reader import Reader, Rows
 from app.lens.request import Look, Walk
 from app.loading import loading
@@ -17,7 +17,7 @@ from app.mixing import text
 from app.mixing.causal_form import causal_form
 from app.results import picture_digest
 from app.store import LoadedModel, ModelStore
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def read_twice(
                         store, model, picture, digest, side, layers[side], place, first
                     )
         except MambaOutError as error:
-            reason = page_text.sentence(str(error))
+            reason = page_text.sentence(said_by(error))
             found[side] = Panes((Look(title, error=reason, line=side),))
     yield found, ""
 
@@ -80,7 +80,7 @@ def _panes(
     seen, title = model.framing.seen(picture), model.card.title
 
     def look(reader: Reader, name: str, *more: str) -> Look:
-        notes = [*more, reader.first.caveat]
+        notes = [*more, told(reader.first.caveat)]
         if reader.first.class_token_index is not None:
             notes.insert(0, tr(text.CLASS_TOKEN))
         return Look(
@@ -92,7 +92,7 @@ def _panes(
             layer=reader.layer,
             grid=reader.grid,
             walks=(Walk("", np.arange(reader.patches), {}, {}),),
-            unit=reader.first.unit,
+            unit=told(reader.first.unit),
             notes=tuple(notes),
             pointed=True,
             line=side,
@@ -107,7 +107,7 @@ def _panes(
         causal = Reader(store, model, picture, digest, "causal", both.layer)
     except TypeError as reason:
         name = text.pane_title(title, text.short_title("causal"))
-        missing = Look(name, error=text.no_causal_form(str(reason)), line=side)
+        missing = Look(name, error=text.no_causal_form(said_by(reason)), line=side)
         return Panes((whole, missing), (before,))
     after = causal.row(patch)
     cut = look(causal, text.short_title("causal"), *causal_form(model.card))

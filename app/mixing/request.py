@@ -21,7 +21,7 @@ from app.mixing import text as words
 from app.store import LoadedModel, ModelStore
 from mambaout.catalogue.bundled import causal_twin
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, said_by
 from mambaout.evaluation.comparison import with_heat
 from mambaout.evaluation.comparison_report import PictureFacts
 from mambaout.evaluation.said import Answered
@@ -160,7 +160,7 @@ def _asked(
                 subject = _both_mixings(subject, model, picture)
                 subject = _with_paths(subject, model, model.input_of(picture), paths)
     except MambaOutError as error:
-        yield replace(subject, error=str(error)), tr(text.WORKING)
+        yield replace(subject, error=said_by(error)), tr(text.WORKING)
         return
     yield subject, tr(text.WORKING)
     twin = causal_twin(subject.name)
@@ -173,7 +173,7 @@ def _asked(
                 variant = _asked_once(subject, "trained", model, model.input_of(picture))
                 subject = subject.with_variant("trained", variant)
     except MambaOutError as error:
-        subject = subject.without("trained", str(error))
+        subject = subject.without("trained", said_by(error))
     yield subject, tr(text.WORKING)
 
 
@@ -184,7 +184,7 @@ def _both_mixings(subject: Subject, model: LoadedModel, picture: Image.Image) ->
     try:
         model.view("causal")
     except TypeError as reason:
-        subject = subject.without("causal", str(reason))
+        subject = subject.without("causal", said_by(reason))
         kinds.remove("causal")
     image = model.input_of(picture)
     # Each twice, in turns: what happens once (a scan compiled, a cache filled) is in no time told.

@@ -9,7 +9,7 @@ from typing import Any
 
 from mambaout.catalogue.hashing import file_sha256
 from mambaout.catalogue.mixing import Mixing
-from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.errors import CheckpointError, Sentence, WeightsUnavailable
 
 CAUSAL = "_causal"
 """How the tag of weights ends that were trained with causal token mixers."""
@@ -45,11 +45,19 @@ def bundled_weights(file: str) -> Path | None:
     if path is None:
         return None
     if not path.is_file():
-        raise WeightsUnavailable(f"The bundled weights {path} are missing: get the project again.")
+        raise WeightsUnavailable(
+            Sentence(
+                "The bundled weights {path} are missing: get the project again.", path=str(path)
+            )
+        )
     if file_sha256(path) != _manifest()[file]["sha256"]:
         raise CheckpointError(
-            f"The bundled weights {path} are not those of the manifest (another SHA-256). If the "
-            "project was cloned without Git LFS, run `git lfs pull`; otherwise get it again."
+            Sentence(
+                "The bundled weights {path} are not those of the manifest (another SHA-256). If "
+                "the project was cloned without Git LFS, run `git lfs pull`; otherwise get it "
+                "again.",
+                path=str(path),
+            )
         )
     return path
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mambaout.catalogue.hashing import file_sha256
-from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.errors import CheckpointError, Sentence, WeightsUnavailable, said_by
 
 Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in total if known
 
@@ -76,14 +76,24 @@ def download(
             failures = 1 if _size(part) - before >= _WORTH_RETRYING else failures + 1
             if failures >= attempts:
                 raise WeightsUnavailable(
-                    f"The download of {url} failed {failures} times in a row ({cut}). "
-                    f"{_size(part):,} bytes are kept: trying again later goes on from there."
+                    Sentence(
+                        "The download of {url} failed {count} times in a row ({reason}). {bytes} "
+                        "bytes are kept: trying again later goes on from there.",
+                        url=url,
+                        count=failures,
+                        reason=said_by(cut),
+                        bytes=f"{_size(part):,}",
+                    )
                 ) from cut
             time.sleep(min(pause * 2 ** (failures - 1), 8.0))
     if sha256 is not None and file_sha256(part) != sha256.lower():
         _forget(part)
         raise CheckpointError(
-            f"The file from {url} is not the expected one (its SHA-256 differs). It was deleted."
+            Sentence(
+                "The file from {url} is not the expected one (its SHA-256 differs). It was "
+                "deleted.",
+                url=url,
+            )
         )
     part.replace(target)
     _forget(part)
@@ -104,19 +114,37 @@ def _receive(url: str, part: Path, size: int | None, progress: Progress | None) 
     except urllib.error.HTTPError as error:
         if error.code == 416:  # our part is longer than the file: it belongs to another one
             _forget(part)
-            raise _Cut("the kept part did not fit") from error
+            raise _Cut(Sentence("the kept part did not fit")) from error
         if error.code in _TRANSIENT_STATUS:
-            raise _Cut(f"the server answered {error.code}") from error
-        raise WeightsUnavailable(f"The server answered {error.code} for {url}.") from error
+            raise _Cut(Sentence("the server answered {status}", status=error.code)) from error
+        raise WeightsUnavailable(
+            Sentence("The server answered {status} for {url}.", status=error.code, url=url)
+        ) from error
     except (http.client.HTTPException, OSError) as error:
-        raise _Cut(f"no connection: {getattr(error, 'reason', error)}") from error
+        raise _Cut(
+            Sentence("no connection: {reason}", reason=str(getattr(error, "reason", error)))
+        ) from error
     with response:
         start = _start(response) if response.status == 206 else 0
         total = start + _length(response, url)
         if start not in {0, have}:
-            raise WeightsUnavailable(f"{url}: asked for bytes from {have}, got them from {start}.")
+            raise WeightsUnavailable(
+                Sentence(
+                    "{url}: asked for bytes from {have}, got them from {start}.",
+                    url=url,
+                    have=have,
+                    start=start,
+                )
+            )
         if size is not None and total != size:
-            raise CheckpointError(f"The file at {url} has {total:,} bytes, expected {size:,}.")
+            raise CheckpointError(
+                Sentence(
+                    "The file at {url} has {total} bytes, expected {size}.",
+                    url=url,
+                    total=f"{total:,}",
+                    size=f"{size:,}",
+                )
+            )
         _remember_version(part, response)
         _append(response, part, start, total, progress)
 
@@ -131,9 +159,15 @@ def _append(response: Any, part: Path, start: int, total: int, progress: Progres
             try:
                 block = response.read(min(_BLOCK, total - arrived))
             except (http.client.HTTPException, OSError) as error:
-                raise _Cut(f"cut after {arrived:,} bytes") from error
+                raise _Cut(Sentence("cut after {arrived} bytes", arrived=f"{arrived:,}")) from error
             if not block:
-                raise _Cut(f"cut after {arrived:,} of {total:,} bytes")
+                raise _Cut(
+                    Sentence(
+                        "cut after {arrived} of {total} bytes",
+                        arrived=f"{arrived:,}",
+                        total=f"{total:,}",
+                    )
+                )
             file.write(block)
             arrived += len(block)
     if progress is not None:
@@ -165,7 +199,7 @@ def _start(response: Any) -> int:
 def _length(response: Any, url: str) -> int:
     length = response.headers.get("Content-Length", "")
     if not length.isdecimal():
-        raise WeightsUnavailable(f"The server does not say how long {url} is.")
+        raise WeightsUnavailable(Sentence("The server does not say how long {url} is.", url=url))
     return int(length)
 
 
@@ -177,4 +211,6 @@ def _check_scheme(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not local:
-        raise WeightsUnavailable(f"{url}: weights are only downloaded over https.")
+        raise WeightsUnavailable(
+            Sentence("{url}: weights are only downloaded over https.", url=url)
+        )

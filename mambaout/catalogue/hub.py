@@ -30,7 +30,7 @@ from huggingface_hub.utils.tqdm import tqdm
 
 from mambaout.catalogue.download import Progress
 from mambaout.catalogue.hashing import file_sha256
-from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.errors import CheckpointError, Sentence, WeightsUnavailable
 
 # HfHubHTTPError derives from the base error of whichever HTTP library the client uses.
 _CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, HfHubHTTPError, HfHubHTTPError.__bases__[0])
@@ -71,7 +71,11 @@ class HubFile:
         if not _intact(path):
             path = self._download(cache_dir, progress, again=True)
             if not _intact(path):
-                raise CheckpointError(f"{self} is damaged where it is served: try again later.")
+                raise CheckpointError(
+                    Sentence(
+                        "{file} is damaged where it is served: try again later.", file=str(self)
+                    )
+                )
         return path
 
     def _download(self, cache_dir: Path | None, progress: Progress | None, again: bool) -> Path:
@@ -117,16 +121,18 @@ def _was_cut(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
-        return "offline mode is on (HF_HUB_OFFLINE)"
+        return Sentence("offline mode is on (HF_HUB_OFFLINE)")
     if isinstance(error, RepositoryNotFoundError):
-        return "the Hub has no such repository, or it is private"
+        return Sentence("the Hub has no such repository, or it is private")
     if isinstance(error, EntryNotFoundError) and isinstance(error, HfHubHTTPError):
-        return "the Hub's repository no longer has this file"
+        return Sentence("the Hub's repository no longer has this file")
     if isinstance(error, HfHubHTTPError):
-        return f"the Hub answered {error.response.status_code}"
+        return Sentence("the Hub answered {status}", status=error.response.status_code)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} ({error.filename or constants.HF_HUB_CACHE})"
-    return f"{constants.ENDPOINT} failed ({type(error).__name__}: {error})"
+    return Sentence(
+        "{host} failed ({error})", host=constants.ENDPOINT, error=f"{type(error).__name__}: {error}"
+    )
 
 
 def _bar_class(progress: Progress) -> type[tqdm]:

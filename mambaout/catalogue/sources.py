@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mambaout.catalogue.download import Progress, download
 from mambaout.catalogue.hub import HubFile, offline
-from mambaout.errors import WeightsUnavailable
+from mambaout.errors import Sentence, WeightsUnavailable
 
 
 class Declaration(Protocol):
@@ -65,7 +65,7 @@ class ReleaseFile:
     def fetch(self, directory: Path, progress: Progress | None) -> Path:
         """Download into `directory`; the file is the caller's to delete."""
         if offline():
-            raise WeightsUnavailable("offline mode is on (HF_HUB_OFFLINE)")
+            raise WeightsUnavailable(Sentence("offline mode is on (HF_HUB_OFFLINE)"))
         name = Path(urllib.parse.unquote(urllib.parse.urlsplit(self.url).path)).name
         target = directory / f"{_short_hash(self.url)}-{name}"
         if not target.exists():

@@ -9,6 +9,7 @@ from typing import Literal
 from mambaout.catalogue.bundled import bundled_path
 from mambaout.catalogue.hub import HubFile, offline
 from mambaout.catalogue.sources import Declaration, converted_path, official_file
+from mambaout.errors import Sentence
 
 State = Literal["bundled", "cached", "available", "unavailable"]
 
@@ -32,11 +33,12 @@ def status_of(declared: Declaration) -> WeightsStatus:
         path = bundled_path(declared.file)
         if path is not None and path.is_file():
             return WeightsStatus("bundled", "bundled with the project", path.stat().st_size, path)
-        reason = f"The bundled file {declared.file} is missing."
+        reason = Sentence("The bundled file {file} is missing.", file=declared.file)
         return WeightsStatus("unavailable", reason, None, None)
     source = official_file(declared)
     if source is None:
-        return WeightsStatus("unavailable", "No weights are published for it.", None, None)
+        reason = Sentence("No weights are published for it.")
+        return WeightsStatus("unavailable", reason, None, None)
     here = converted_path(declared, source, None)
     path = here if here.is_file() else None
     if path is None and isinstance(source, HubFile):
@@ -44,6 +46,6 @@ def status_of(declared: Declaration) -> WeightsStatus:
     if path is not None:
         return WeightsStatus("cached", f"downloaded from {source}", path.stat().st_size, path)
     if offline():
-        reason = "Not downloaded yet, and offline mode is on."
+        reason = Sentence("Not downloaded yet, and offline mode is on.")
         return WeightsStatus("unavailable", reason, None, None)
     return WeightsStatus("available", f"will be downloaded from {source}", None, None)

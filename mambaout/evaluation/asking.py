@@ -11,6 +11,7 @@ from PIL import Image
 
 from mambaout.catalogue.mixing import Mixing
 from mambaout.catalogue.vocabulary import Vocabulary
+from mambaout.errors import said_by
 from mambaout.evaluation.comparison import with_heat, with_trace
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.said import Answered, Said
@@ -169,7 +170,7 @@ def _view(subject: Subject, mixing: Mixing) -> nn.Module:
     try:
         return subject.view(mixing)
     except TypeError as reason:
-        raise EvaluationError(str(reason)) from reason
+        raise EvaluationError(said_by(reason)) from reason
 
 
 def _begin(progress: Progress | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mambaout.catalogue.vocabulary import Vocabulary
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, said_by
 from mambaout.evaluation.said import Answered, Said
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def with_heat(
     try:
         heat = grad_cam(model, image, class_index, method=method, progress=progress)
     except ExplanationError as error:
-        return replace(answer, heat=None, no_heat=str(error))
+        return replace(answer, heat=None, no_heat=said_by(error))
     return replace(answer, heat=heat, no_heat="")
 
 
@@ -78,4 +78,4 @@ def with_trace(answer: Answered, model: nn.Module, image: Tensor) -> Answered:
     try:
         return replace(answer, trace=scan_trace(model, image), no_trace="")
     except ExplanationError as error:
-        return replace(answer, trace=None, no_trace=str(error))
+        return replace(answer, trace=None, no_trace=said_by(error))

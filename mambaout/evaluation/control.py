@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, said_by
 from mambaout.explain import Explanation, grad_cam
 from mambaout.explain.base import find_tokens
 from mambaout.explain.cam_methods import METHODS
@@ -80,7 +80,7 @@ def randomised_control(
             )
         except ExplanationError as error:
             correlations.append(float("nan"))
-            reasons.append(str(error))
+            reasons.append(said_by(error))
         else:
             correlations.append(rank_correlation(explanation.values, map_of_noise.values))
             reasons.append("")

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mambaout.errors import MambaOutError
+from mambaout.errors import MambaOutError, Sentence
 from mambaout.evaluation.sequence import tokens
 
 if TYPE_CHECKING:
@@ -80,8 +80,13 @@ def growth(
                 while (point := meter.answer()) is None:
                     if clock() - begun > _PATIENCE_SECONDS:
                         raise MambaOutError(
-                            f"Measuring {meter.model} at {side} pixels took longer than "
-                            f"{_PATIENCE_SECONDS:.0f} seconds: this machine is too busy for it now."
+                            Sentence(
+                                "Measuring {model} at {side} pixels took longer than {seconds} "
+                                "seconds: this machine is too busy for it now.",
+                                model=meter.model,
+                                side=side,
+                                seconds=f"{_PATIENCE_SECONDS:.0f}",
+                            )
                         )
                     yield None
                 yield point
@@ -153,8 +158,11 @@ class _Meter:
     def _ended(self) -> MambaOutError:
         self._process.wait()
         self._threads[1].join()
-        why = self._errors[-1] if self._errors else f"exit status {self._process.returncode}"
-        return MambaOutError(f"Measuring {self.model} ended early ({why}).")
+        status = Sentence("exit status {status}", status=self._process.returncode)
+        why = self._errors[-1] if self._errors else status
+        return MambaOutError(
+            Sentence("Measuring {model} ended early ({why}).", model=self.model, why=why)
+        )
 
     def _read(self) -> None:
         for line in self._process.stdout or ():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mambaout.catalogue.mixing import Mixing
+from mambaout.errors import Sentence
 from mambaout.evaluation.decoding import DamagedPicture, decode
 from mambaout.evaluation.errors import EvaluationError
 from mambaout.evaluation.files import differences, write_json
@@ -234,7 +235,9 @@ def first_five(model: nn.Module, images: Tensor, view: View) -> list[Answer]:
             f"--batch-size"
         ) from error
     if not logits.isfinite().all():
-        raise EvaluationError(f"{view} answers with numbers that are not finite")
+        raise EvaluationError(
+            Sentence("{view} answers with numbers that are not finite", view=str(view))
+        )
     confidences, outputs = logits.softmax(1).topk(min(5, logits.shape[1]))
     return [
         Answer(tuple(row), tuple(round(share, 6) for share in shares))

@@ -15,7 +15,7 @@ from timm.layers import Attention
 from timm.models.mambaout import GatedConvBlock
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence
 from mambaout.explain.base import check_picture, find_tokens
 from mambaout.explain.on_tokens import OnTokens
 from mambaout.explain.token_mixers import MixerRun, mixer_names, run_several
@@ -91,7 +91,10 @@ def _activity(run: MixerRun, index: int) -> MixerActivity:
         numbers = {"output": run.mix(run.tokens).float().norm(dim=-1), **parts(run.module, run)}
     if not numbers["output"].isfinite().all():
         raise ExplanationError(
-            f"{run.name} gives values that are infinite or not a number: check the model's weights"
+            Sentence(
+                "{layer} gives values that are infinite or not a number: check the model's weights",
+                layer=run.name,
+            )
         )
     placed = {name: _by_token(t, run).numpy(force=True) for name, t in numbers.items()}
     return MixerActivity(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence, said_by
 from mambaout.models import TokenGrid, token_grid
 
 
@@ -33,7 +33,9 @@ def check_picture(image: Tensor) -> None:
     if image.ndim != 4 or len(image) != 1:
         raise ExplanationError(f"expected one picture (1, c, H, W), got shape {tuple(image.shape)}")
     if not image.isfinite().all():
-        raise ExplanationError("the picture holds values that are infinite or not a number")
+        raise ExplanationError(
+            Sentence("the picture holds values that are infinite or not a number")
+        )
 
 
 def find_tokens(model: nn.Module) -> TokenGrid:
@@ -45,7 +47,7 @@ def find_tokens(model: nn.Module) -> TokenGrid:
     try:
         return token_grid(model)
     except TypeError as error:
-        raise ExplanationError(str(error)) from error
+        raise ExplanationError(said_by(error)) from error
 
 
 def lay_out(tokens: TokenGrid, features: Tensor) -> Tensor:
@@ -57,4 +59,4 @@ def lay_out(tokens: TokenGrid, features: Tensor) -> Tensor:
     try:
         return tokens.to_nchw(features)
     except ValueError as error:
-        raise ExplanationError(str(error)) from error
+        raise ExplanationError(said_by(error)) from error

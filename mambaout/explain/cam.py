@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence
 from mambaout.explain.base import Explanation, check_picture, find_tokens, lay_out
 from mambaout.explain.cam_methods import METHODS, CamMethod
 from mambaout.explain.views import lent_view
@@ -100,10 +100,17 @@ def grad_cam(
             cut.remove()
     caveat = chosen.caveat
     if chosen.masks and cam.tried < cam.of_channels:
-        caveat += f" Tried were {cam.tried} of {cam.of_channels} channels, those that vary most."
+        tried = Sentence(
+            "Tried were {tried} of {channels} channels, those that vary most.",
+            tried=cam.tried,
+            channels=cam.of_channels,
+        )
+        caveat = Sentence.joined(caveat, tried)
     return Explanation(
         values=_finished(values, chosen, layer, asked),
-        unit=chosen.unit if asked.versus is None or chosen.contrast else f"Δ {chosen.unit}",
+        unit=chosen.unit
+        if asked.versus is None or chosen.contrast
+        else Sentence("Δ {unit}", unit=chosen.unit),
         signed=chosen.signed,
         method=method,
         layer=layer,
@@ -137,9 +144,14 @@ class _Asked:
         # 1e-9 added, and vanish where a single rival is less likely than that.
         return logit if self.versus is None else logit - logits[self.versus]
 
-    def __str__(self) -> str:
-        rival = "" if self.versus is None else f" rather than class {self.versus}"
-        return f"class {self.class_index}{rival}"
+    @property
+    def named(self) -> Sentence:
+        """Which class it is, and which other one it is set against."""
+        if self.versus is None:
+            return Sentence("class {index}", index=self.class_index)
+        return Sentence(
+            "class {index} rather than class {rival}", index=self.class_index, rival=self.versus
+        )
 
 
 def _without(logits: Tensor, index: int) -> Tensor:
@@ -164,7 +176,9 @@ def _checked(
         raise ExplanationError(f"layer must be one of {', '.join(tokens.targets)}, got {layer!r}")
     classes: Any = model.num_classes
     if not classes:
-        raise ExplanationError(f"{type(model).__name__} has no classifier: its num_classes is 0")
+        raise ExplanationError(
+            Sentence("{model} has no classifier: its num_classes is 0", model=type(model).__name__)
+        )
     for name, index in (("class_index", class_index), ("versus", versus)):
         if index is not None and not 0 <= index < classes:
             raise ExplanationError(f"{name} must be 0 to {classes - 1}, got {index}")
@@ -175,7 +189,9 @@ def _checked(
             else f"{chosen.title} is the same for every class: it explains none against another"
         )
     if classes < 2 and (chosen.contrast or versus is not None):
-        raise ExplanationError("a class can be explained against another only where there are two")
+        raise ExplanationError(
+            Sentence("a class can be explained against another only where there are two")
+        )
     check_picture(image)
     return chosen, tokens, layer
 
@@ -317,16 +333,29 @@ def _finished(values: np.ndarray, method: CamMethod, layer: str, asked: _Asked) 
     """
     if not np.isfinite(values).all():
         raise ExplanationError(
-            f"the {method.title} map of {layer} holds values that are infinite or not a number: "
-            "check the model's weights"
+            Sentence(
+                "the {method} map of {layer} holds values that are infinite or not a number: "
+                "check the model's weights",
+                method=method.title,
+                layer=layer,
+            )
         )
     finished = method.finish(values).astype(np.float32)
     if finished.any():
         return finished
     if values.any():
-        reason = f"every place counts against {asked}; hirescam shows evidence against"
+        reason = Sentence(
+            "every place counts against {asked}; hirescam shows evidence against", asked=asked.named
+        )
     elif method.per_class:
-        reason = f"no place of this layer changes the logit of {asked}"
+        reason = Sentence("no place of this layer changes the logit of {asked}", asked=asked.named)
     else:
-        reason = "all places of this layer are the same"
-    raise ExplanationError(f"the {method.title} map of {layer} is zero everywhere: {reason}")
+        reason = Sentence("all places of this layer are the same")
+    raise ExplanationError(
+        Sentence(
+            "the {method} map of {layer} is zero everywhere: {reason}",
+            method=method.title,
+            layer=layer,
+            reason=reason,
+        )
+    )

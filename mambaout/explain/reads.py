@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence
 from mambaout.explain.base import check_picture
 from mambaout.explain.measures import MEASURES
 from mambaout.explain.scan_mixers import why_no_scan
@@ -197,11 +197,16 @@ def token_reads(
         weights, unit, caveat = _by_scan(run, name, wanted, path, signed)
     if not weights.isfinite().all():
         raise ExplanationError(
-            f"the reads of {name} hold values that are infinite or not a number: "
-            "check the model's weights"
+            Sentence(
+                "the reads of {layer} hold values that are infinite or not a number: "
+                "check the model's weights",
+                layer=name,
+            )
         )
     if not weights.any():
-        raise ExplanationError(f"no token reads any token in {name}: all weights are zero")
+        raise ExplanationError(
+            Sentence("no token reads any token in {layer}: all weights are zero", layer=name)
+        )
     return TokenReads(
         matrix=weights.float().numpy(force=True),
         rows=wanted.numpy(),
@@ -212,21 +217,26 @@ def token_reads(
         grid=run.grid,
         class_token_index=run.class_token_index,
         unit=unit,
-        caveat=" ".join(filter(None, (caveat, run.form.caveat))),
+        caveat=Sentence.joined(caveat, run.form.caveat),
     )
 
 
 def _by_jacobian(run: MixerRun, rows: Tensor, probes: int) -> tuple[Tensor, str, str]:
     weights, error = token_jacobian(run, rows, probes)
-    unit = "length of the output's change for a change of length 1, root mean square"
-    caveat = (
+    unit = Sentence("length of the output's change for a change of length 1, root mean square")
+    caveat = Sentence(
         "First order, at this picture. The norm before the mixer, and the residual path on which "
         "every token hands itself on, are left out."
     )
     channels = run.tokens.shape[2]
     if probes < channels:
-        caveat += f" Estimated from {probes} of {channels} directions"
-        caveat += f", to within {error:.0%} (standard error)."
+        estimated = Sentence(
+            "Estimated from {probes} of {channels} directions, to within {error} (standard error).",
+            probes=probes,
+            channels=channels,
+            error=f"{error:.0%}",
+        )
+        caveat = Sentence.joined(caveat, estimated)
     return weights, unit, caveat
 
 
@@ -237,8 +247,11 @@ def _by_scan(
         paths = run.scan_inputs()
     if not paths:
         raise ExplanationError(
-            f'{layer} has no scan to measure, though other layers have; measure "jacobian" is for '
-            "every layer"
+            Sentence(
+                '{layer} has no scan to measure, though other layers have; measure "jacobian" is '
+                "for every layer",
+                layer=layer,
+            )
         )
     chosen = [scan for scan in paths if path in {None, scan.path}]
     if not chosen:
@@ -254,15 +267,20 @@ def _by_scan(
         alpha = mean_hidden_attention(scan, steps.tolist(), signed=signed)
         weights += by_token(alpha, visited[:, steps], visited, rows, run.n_tokens)
         visits += torch.isin(rows, visited)[:, None]
-    unit = f"{'' if signed else '|'}output of the scan{'' if signed else '|'} per unit of its input"
-    caveat = (
+    unit = (
+        Sentence("output of the scan per unit of its input")
+        if signed
+        else Sentence("|output of the scan| per unit of its input")
+    )
+    caveat = Sentence(
         "The scan alone, averaged over channels and over the paths that come by the reading token: "
         "the convolution before it, its skip, gate and projections are left out."
     )
     height, width = run.grid
     if height != width and any(scan.path in {"v", "v_flip"} for scan in chosen):
-        caveat += (
-            " On a grid that is not square, this family gives the results of its column scans to "
+        elsewhere = Sentence(
+            "On a grid that is not square, this family gives the results of its column scans to "
             "other tokens than those they were read at; a row is the token they were read at."
         )
+        caveat = Sentence.joined(caveat, elsewhere)
     return weights / visits.clamp(min=1), unit, caveat

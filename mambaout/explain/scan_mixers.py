@@ -13,6 +13,7 @@ from timm.models.mambaout import GatedConvBlock, MambaOut
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
 from mambaout.models.scan_projection import ScanProjection
 from mambaout.ops import ScanInputs
 
@@ -115,21 +116,32 @@ def why_no_scan(model: nn.Module) -> str | None:
     """
     if any(map(scans, model.modules())):
         return None
-    return f"{type(model).__name__} has no scan: none of its layers hands a state on between tokens"
+    return Sentence(
+        "{model} has no scan: none of its layers hands a state on between tokens",
+        model=type(model).__name__,
+    )
 
 
 @why_no_scan.register
 def _(model: MambaOut) -> str:
     first = next(module for module in model.modules() if isinstance(module, GatedConvBlock))
     height, width = first.conv.kernel_size
-    return f"MambaOut has no scan: its tokens mix through a {height}x{width} depthwise convolution"
+    return Sentence(
+        "MambaOut has no scan: its tokens mix through a {height}x{width} depthwise convolution",
+        height=height,
+        width=width,
+    )
 
 
 @why_no_scan.register
 def _(_model: EfficientViM) -> str:
-    return "EfficientViM has no scan: its states are weighted sums over all tokens at once"
+    return Sentence(
+        "EfficientViM has no scan: its states are weighted sums over all tokens at once"
+    )
 
 
 @why_no_scan.register
 def _(model: VisionTransformer) -> str:
-    return f"{type(model).__name__} has no scan: its tokens mix through self-attention"
+    return Sentence(
+        "{model} has no scan: its tokens mix through self-attention", model=type(model).__name__
+    )

@@ -19,7 +19,7 @@ from timm.models.efficientvim import HSMSSD
 from timm.models.mambaout import GatedConvBlock
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence, said_by
 from mambaout.explain.base import find_tokens
 from mambaout.explain.scan_mixers import ScanMixer, scans
 from mambaout.models import TokenGrid, share_weights
@@ -66,7 +66,7 @@ def _(mixer: AtrousScan) -> MixerForm:
     return MixerForm(
         "selective scan",
         mixer,
-        caveat="The convolution beside the scan and the channel gate after are left out.",
+        caveat=Sentence("The convolution beside the scan and the channel gate after are left out."),
     )
 
 
@@ -76,11 +76,13 @@ def _(mixer: HSMSSD) -> MixerForm:
         "weighted sums over all tokens",
         lambda x: mixer(x)[0],
         channels_first=True,
-        caveat="The block's two depthwise convolutions are left out.",
+        caveat=Sentence("The block's two depthwise convolutions are left out."),
     )
 
 
-_NOT_NORMED = "This block has no norm in front: its changes are those of the stream itself."
+_NOT_NORMED = Sentence(
+    "This block has no norm in front: its changes are those of the stream itself."
+)
 
 
 @mixer_form.register
@@ -239,7 +241,7 @@ def _run(
 ) -> MixerRun:
     form = mixer_form(module)
     if form is None:
-        raise ExplanationError(f"{name} does not mix tokens")
+        raise ExplanationError(Sentence("{layer} does not mix tokens", layer=name))
     (x, *rest), options = given[module]
     tokens = _as_sequence(x if form.norm is None else form.norm(x), form.channels_first)
     class_token_index = None
@@ -274,7 +276,7 @@ def _grid_of(tokens: Tensor, where: TokenGrid) -> tuple[int, int]:
     try:
         height, width = where.to_nchw(tokens).shape[2:]
     except ValueError as error:
-        raise ExplanationError(str(error)) from error
+        raise ExplanationError(said_by(error)) from error
     return height, width
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambaout.errors import ExplanationError
+from mambaout.errors import ExplanationError, Sentence
 from mambaout.explain.base import check_picture, find_tokens, lay_out
 from mambaout.explain.on_tokens import OnTokens
 from mambaout.explain.scan_mixers import MixerCall, scan_layers, visit_mixers, why_no_scan
@@ -181,8 +181,12 @@ def _path_traces(
     # The last state holds all that came before it. A half-life may be infinite: a step of zero.
     if not quantities["state_norm"][:, -1].isfinite().all():
         raise ExplanationError(
-            f"the {inputs.path} scan of {place.layer} reaches states that are infinite or not a "
-            "number: check the model's weights"
+            Sentence(
+                "the {path} scan of {layer} reaches states that are infinite or not a number: "
+                "check the model's weights",
+                path=inputs.path,
+                layer=place.layer,
+            )
         )
     windows = len(inputs.u)
     found = [None] * windows if not components else list(_components(inputs))

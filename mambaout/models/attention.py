@@ -18,6 +18,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor, nn
 
 from mambaout.catalogue.mixing import Mixing, check_mixing
+from mambaout.errors import Sentence
 from mambaout.models.building import MINIATURE_TAGS, build_model, declared_mixing
 from mambaout.models.mixing import set_mixing, why_no_causal_form, with_mixing
 from mambaout.models.token_grid import TokenGrid, block_titles, token_grid
@@ -121,7 +122,10 @@ def _(model: VisionTransformer) -> str | None:
         mixer = getattr(block, "attn", None)
         if type(mixer) not in {Attention, MixingAttention}:
             kind = type(block if mixer is None else mixer).__name__
-            return f"This ViT mixes its tokens through {kind}, which has no causal form here."
+            return Sentence(
+                "This ViT mixes its tokens through {kind}, which has no causal form here.",
+                kind=kind,
+            )
     return None
 
 
@@ -129,8 +133,11 @@ def _(model: VisionTransformer) -> str | None:
 def _(model: VisionTransformer) -> TokenGrid:
     if model.num_prefix_tokens > 1:
         raise TypeError(
-            f"expected a ViT with at most a class token before its patches, got "
-            f"{model.num_prefix_tokens} such tokens"
+            Sentence(
+                "expected a ViT with at most a class token before its patches, got {count} such "
+                "tokens",
+                count=model.num_prefix_tokens,
+            )
         )
     # The attentions' inputs: after the last block only the class token reaches the logits, so that
     # every patch's gradient there is zero.

@@ -13,13 +13,14 @@ from typing import cast
 
 from timm.models.efficientvim import EfficientViM, EfficientViMStage
 
+from mambaout.errors import Sentence
 from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.token_grid import TokenGrid, stage_titles, token_grid
 
 
 @why_no_causal_form.register
 def _(_model: EfficientViM) -> str | None:
-    return (
+    return Sentence(
         "EfficientViM has no causal form: each of its states is a softmax-weighted sum over all "
         "tokens at once, so there is no scan and no order that could be cut."
     )

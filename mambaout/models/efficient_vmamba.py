@@ -19,6 +19,7 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models._manipulate import checkpoint_seq
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
 from mambaout.models.building import build_model
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.grid_scan import GridScan
@@ -215,7 +216,7 @@ class EfficientVMamba(StagedModel):
 
 @why_no_causal_form.register
 def _(_model: EfficientVMamba) -> str:
-    return (
+    return Sentence(
         "EfficientVMamba has no causal form: it scans each token once and one way already, on a "
         "quarter of the grid, so that there is no path to take away; and what sees all tokens, the "
         "channel gate beside every scan, cannot be left out of the network"
@@ -224,7 +225,7 @@ def _(_model: EfficientVMamba) -> str:
 
 @why_paths_are_fixed.register
 def _(_model: EfficientVMamba) -> str:
-    return (
+    return Sentence(
         "EfficientVMamba's paths are fixed: each token is on one of the four, so that without a "
         "path a quarter of the tokens would be read by none."
     )

@@ -22,6 +22,7 @@ from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
 from mambaout.models.building import build_model
 from mambaout.models.local_vim_mixer import LocalVimMixer
 from mambaout.models.mixing import why_no_causal_form
@@ -190,7 +191,7 @@ class LocalVim(SequenceStack):
 
 @why_no_causal_form.register
 def _(_model: LocalVim) -> str | None:
-    return (
+    return Sentence(
         "LocalVim has no causal form: the gate after each scan reads the mean of all tokens, and "
         "some layers have no scan by rows from the first token that could be kept."
     )
@@ -198,7 +199,7 @@ def _(_model: LocalVim) -> str | None:
 
 @why_paths_are_fixed.register
 def _(_model: LocalVim) -> str:
-    return (
+    return Sentence(
         "LocalVim's paths are fixed: which directions are scanned differs from layer to layer, and "
         "a gate over channels weighs their sum, which was trained with all of them."
     )

@@ -19,6 +19,7 @@ from timm.layers import DropPath
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
 from mambaout.models.building import build_model
 from mambaout.models.channel_gate import ChannelGate
 from mambaout.models.grid_scan import N_PATHS, GridScan
@@ -156,7 +157,7 @@ class LocalVMamba(StagedModel):
 
 @why_no_causal_form.register
 def _(_model: LocalVMamba) -> str:
-    return (
+    return Sentence(
         "LocalVMamba has no causal form: the gate of every mixer takes the mean over all tokens, "
         "and some of its blocks have no path by rows that would be left"
     )
@@ -164,7 +165,7 @@ def _(_model: LocalVMamba) -> str:
 
 @why_paths_are_fixed.register
 def _(_model: LocalVMamba) -> str:
-    return (
+    return Sentence(
         "LocalVMamba's paths are fixed: each block scans in four directions of its own, and the "
         "name of a path means another one in the next block."
     )

@@ -23,6 +23,7 @@ from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from mambaout.catalogue.mixing import Mixing, check_mixing
+from mambaout.errors import Sentence
 from mambaout.models.attention import MixingAttention
 from mambaout.models.building import build_model
 from mambaout.models.initial import classifier, init_linear
@@ -225,7 +226,7 @@ class MambaVision(nn.Module):
 
 @why_paths_are_fixed.register
 def _(_model: MambaVision) -> str:
-    return "MambaVision's paths are fixed: each of its scans has one path, forward."
+    return Sentence("MambaVision's paths are fixed: each of its scans has one path, forward.")
 
 
 @token_grid.register

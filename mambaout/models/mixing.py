@@ -8,6 +8,7 @@ from typing import TypeVar
 from torch import nn
 
 from mambaout.catalogue.mixing import Mixing, check_mixing
+from mambaout.errors import Sentence
 from mambaout.models.sharing import share_weights
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -37,7 +38,9 @@ def with_mixing(model: ModelT, mixing: Mixing) -> ModelT:
     # A list, not a generator inside any(): any() stops at the first mixer and leaves the rest.
     switched = [set_mixing(module, mixing) for module in list(view.modules())]
     if not any(switched):
-        raise TypeError(f"{type(model).__name__} has no token mixer with a causal form")
+        raise TypeError(
+            Sentence("{model} has no token mixer with a causal form", model=type(model).__name__)
+        )
     return view
 
 

@@ -22,6 +22,7 @@ from timm.layers import DropPath, trunc_normal_
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
 from mambaout.models.building import build_model
 from mambaout.models.mixing import why_no_causal_form
 from mambaout.models.plain_mamba_mixer import PlainMambaMixer
@@ -160,7 +161,7 @@ class PlainMamba(TokenStack):
 
 @why_no_causal_form.register
 def _(_model: PlainMamba) -> str | None:
-    return (
+    return Sentence(
         "PlainMamba has no causal form: its weights were trained with scans that reorder only the "
         "input and leave the step sizes, B and C in raster order, so that no path is causal, not "
         "even in its own order."
@@ -169,7 +170,7 @@ def _(_model: PlainMamba) -> str | None:
 
 @why_paths_are_fixed.register
 def _(_model: PlainMamba) -> str:
-    return (
+    return Sentence(
         "PlainMamba's paths are fixed: its four walks share one set of parameters and are added up "
         "without a norm or a mean, so that no scale would be right for fewer."
     )

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from mambaout.errors import Sentence
 from mambaout.models.sharing import share_weights
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -71,4 +72,4 @@ def why_paths_are_fixed(model: nn.Module) -> str | None:
     """
     if scan_paths(model):
         return None
-    return f"{type(model).__name__} has no scan paths to choose from"
+    return Sentence("{model} has no scan paths to choose from", model=type(model).__name__)

@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from mambaout.errors import Sentence
+
 Layout = Literal["nhwc", "nchw", "tokens"]
 
 
@@ -79,4 +81,6 @@ def token_grid(model: nn.Module) -> TokenGrid:
     Raises:
         TypeError: the family is unknown.
     """
-    raise TypeError(f"{type(model).__name__} has not said where it keeps its tokens")
+    raise TypeError(
+        Sentence("{model} has not said where it keeps its tokens", model=type(model).__name__)
+    )

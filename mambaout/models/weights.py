@@ -35,7 +35,7 @@ from mambaout.catalogue.download import Progress
 from mambaout.catalogue.hub import HubFile
 from mambaout.catalogue.sources import ReleaseFile, converted_path, full_name, official_file
 from mambaout.catalogue.status import WeightsStatus, status_of
-from mambaout.errors import CheckpointError, WeightsUnavailable
+from mambaout.errors import CheckpointError, Sentence, WeightsUnavailable, said_by
 from mambaout.models.conversion import convert
 
 
@@ -88,8 +88,11 @@ def weights_file(
     source = official_file(cfg)
     if source is None:
         raise WeightsUnavailable(
-            f"No weights are published for {full_name(cfg)}: build it with pretrained=False, "
-            "or load a file of your own with mambaout.models.load_checkpoint(model, path)."
+            Sentence(
+                "No weights are published for {model}: build it with pretrained=False, or load a "
+                "file of your own with mambaout.models.load_checkpoint(model, path).",
+                model=full_name(cfg),
+            )
         )
     cache = None if cache_dir is None else Path(cache_dir)
     target = converted_path(cfg, source, cache)
@@ -101,14 +104,24 @@ def weights_file(
             return _obtain(cfg, source, target, cache, progress)
     except WeightsUnavailable as error:
         raise WeightsUnavailable(
-            f"The weights of {full_name(cfg)} ({source}) are not on this machine and could not be "
-            f"downloaded: {str(error).rstrip('.')}. Connect to the internet and try again, or get "
-            "the file by other means and load it with mambaout.models.load_checkpoint(model, path)."
+            Sentence(
+                "The weights of {model} ({source}) are not on this machine and could not be "
+                "downloaded. Connect to the internet and try again, or get the file by other means "
+                "and load it with mambaout.models.load_checkpoint(model, path). The reason: "
+                "{reason}",
+                model=full_name(cfg),
+                source=str(source),
+                reason=said_by(error),
+            )
         ) from error
     except OSError as error:
         raise WeightsUnavailable(
-            f"Cannot write to {target.parent} ({error.strerror or error}): set MAMBAOUT_CACHE to a "
-            "directory with enough space."
+            Sentence(
+                "Cannot write to {folder} ({reason}): set MAMBAOUT_CACHE to a directory with "
+                "enough space.",
+                folder=str(target.parent),
+                reason=error.strerror or str(error),
+            )
         ) from error
 
 

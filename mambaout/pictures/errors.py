@@ -31,15 +31,12 @@ class Rejected(MambaOutError, ValueError):
     """
 
     def __init__(self, code: RejectionCode, template: str, **values: Any) -> None:
-        super().__init__(code, template)
         self.code = code
         self.sentence = Sentence(template, **values)
+        super().__init__(self.sentence)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rejected, (self.code, self.sentence)
-
-    def __str__(self) -> str:
-        return str(self.sentence)
 
 
 def _rejected(code: RejectionCode, sentence: Sentence) -> Rejected:

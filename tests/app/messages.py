@@ -28,7 +28,7 @@ def messages() -> dict[str, str | None]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 words = [a.value for a in node.args if _is_text(a)]
-                if node.func.id in SINGULAR and words:
+                if node.func.id in {*SINGULAR, "Sentence"} and words:
                     found.setdefault(words[0], None)
                 elif node.func.id == "ntr":
                     found[words[0]] = words[1]
@@ -41,6 +41,7 @@ def messages() -> dict[str, str | None]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Family":
             found.setdefault(node.args[1].value, None)
     found.update(dict.fromkeys(_of_maps()))
+    found.update(dict.fromkeys(_of_sentences()))
     found.update(dict.fromkeys(_of_pictures()))
     return found
 
@@ -60,6 +61,18 @@ def _of_maps() -> Iterator[str]:
                 for inner in ast.walk(node.value):
                     if isinstance(inner, ast.Dict):
                         yield from (value.value for value in inner.values if _is_text(value))
+
+
+def _of_sentences() -> Iterator[str]:
+    """What the library says to people: templates of `mambaout.errors.Sentence`."""
+    for path in sorted((ROOT / "mambaout").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") == "Sentence"
+                and _is_text(node.args[0])
+            ):
+                yield node.args[0].value
 
 
 def _of_pictures() -> Iterator[str]:
