@@ -111,7 +111,7 @@ def test_classify_gives_the_models_own_probabilities(client, file, store, pictur
         loaded.vocabulary.labels[i] for i in expected.indices
     ]
     assert [c["probability"] for c in found["classes"]] == expected.values.tolist()
-    assert found["picture"]["width"], found["picture"]["height"] == picture.size
+    assert (found["picture"]["width"], found["picture"]["height"]) == picture.size
     assert found["device"] == "cpu"
 
 

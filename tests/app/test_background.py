@@ -82,7 +82,10 @@ def test_one_work_after_another_is_done_in_the_same_thread():
     threads = []
     for _ in range(20):
         threads += [result for result, _ in watched(where, str) if result]
-        time.sleep(0.01)  # the thread is idle a moment after its result is there
+        for _ in range(1000):  # the thread is idle a moment after its result is there
+            if background._idle:
+                break
+            time.sleep(0.01)
     assert len(set(threads)) < len(threads) / 2
     assert threading.get_ident() not in threads
 

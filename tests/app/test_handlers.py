@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -251,12 +252,11 @@ def test_one_model_that_cannot_be_had_leaves_the_other(new_store, picture):
 
 def test_a_download_shows_how_far_it_is(new_store, picture, monkeypatch):
     monkeypatch.setattr(background, "POLL_SECONDS", 0.02)
-    go_on = []
+    go_on = threading.Event()
 
     def slow(name, progress):
         progress(12_000_000, 29_000_000)
-        while not go_on:
-            pass
+        assert go_on.wait(60)
         raise WeightsUnavailable("The Hub answered 404.")
 
     steps = ask_both(new_store(build=slow), picture, SWAPPED, "causal", "gradcam", View())
@@ -264,7 +264,7 @@ def test_a_download_shows_how_far_it_is(new_store, picture, monkeypatch):
     while "Downloading" not in status:
         status = next(steps)["status"]
     assert status == "Downloading Vim-Atto: 12 MB of 29 MB"
-    go_on.append(True)
+    go_on.set()
     assert "404" in list(steps)[-1]["left_head"]
 
 
@@ -405,9 +405,22 @@ def test_why_one_class_rather_than_another(stages, shown):
 
 
 def test_a_map_that_takes_long_says_how_far_it_is(stages, shown, monkeypatch):
-    monkeypatch.setattr(background, "POLL_SECONDS", 0.001)
-    steps = list(explain_by(stages[0], shown, "scorecam", View()))
-    assert any(re.search(r"looks: \d+ of \d+ …", step["status"]) for step in steps)
+    monkeypatch.setattr(background, "POLL_SECONDS", 0.01)
+    part, told, steps = explain.grad_cam, threading.Event(), []
+
+    def patient(*args, progress, **options):
+        def report(done, total):
+            progress(done, total)
+            assert told.wait(60)
+
+        return part(*args, progress=report, **options)
+
+    monkeypatch.setattr(explain, "grad_cam", patient)
+    for step in explain_by(stages[0], shown, "scorecam", View()):
+        steps.append(step)
+        if re.search(r"looks: \d+ of \d+ …", step["status"]):
+            told.set()
+    assert told.is_set()
     assert isinstance(steps[-1]["left_heat"], Picture)
 
 
