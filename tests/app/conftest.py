@@ -61,16 +61,20 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def visit(chromium, server):
-    """Opens the page as a new visitor; nothing may go wrong on it until the test ends."""
+    """Opens the page as a new visitor; nothing may go wrong until the test ends.
+
+    Neither on the page nor behind it: the server asks no other machine for anything.
+    """
     visits = []
 
     def begin(**options):
-        visits.append(Visit(chromium, server[0], **options))
+        visits.append(Visit(chromium, server.address, **options))
         return visits[-1]
 
     yield begin
     for visited in visits:
         visited.close()
+    assert not server.log.exists(), server.log.read_text()
 
 
 @pytest.fixture(scope="session")

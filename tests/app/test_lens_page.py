@@ -26,8 +26,6 @@ class Lens:
         self.page, self.answers = visited.page, 0
         visited.open_tab("Lens")
         self.settle()
-        # The scan's own weights come quickly; the left model has no scan and stays as it was.
-        self.choose("measure", "Scan weights")
 
     def ask(self, script):
         """A value from the state of the widget, called `lens` in the script."""
@@ -63,6 +61,8 @@ def test_one_place_in_both_and_causal_reads_nothing_later(visit):
     visited = visit()
     page = visited.page
     lens = Lens(visited)
+    # The scan's own weights come quickly; the left model has no scan and stays as it was.
+    lens.choose("measure", "Scan weights")
     hits = page.locator("#lens .mo-lens-hit")
     lens.press(1, 4, 11)  # of 16 x 16
     assert lens.patches() == [2 * 8 + 5, 4 * 16 + 11]
@@ -113,7 +113,7 @@ def test_one_place_in_both_and_causal_reads_nothing_later(visit):
 
 
 def test_playing_visits_every_token_once_in_the_order_of_the_scan(visit):
-    visited = visit(motion="no-preference", scheme="dark")
+    visited = visit(motion="no-preference", scheme="dark", query="v=1&measure=scan")
     page = visited.page
     lens = Lens(visited)
     lens.choose("path", "backward")

@@ -20,7 +20,8 @@ ORDERS = {
 
 
 def test_four_paths_each_in_its_order_and_one_in_causal_form(visit):
-    visited = visit(motion="no-preference", query="v=1&r=vmamba_atto.tiny_imagenet")
+    link = "v=1&r=vmamba_atto.tiny_imagenet&measure=scan"
+    visited = visit(motion="no-preference", query=link)
     page = visited.page
     lens = Lens(visited)
     names = page.locator("#lens-path label")

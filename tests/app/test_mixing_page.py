@@ -93,6 +93,7 @@ def test_switched_and_trained_are_told_apart_and_add_up(visit):
     document = json.loads(archive.read("report.json"))
     assert document["answers"]["right_paths"]["paths"] == ["backward"]
     assert "difference_right_paths.png" in archive.namelist()
+    assert visited.widths_overrun() == []
 
 
 # The element that the script was given is the one that carries its state.
@@ -311,12 +312,3 @@ def test_a_link_restores_the_lens(visit):
     other = visit(query="v=1&tab=lens&measure=scan&ex=2&lensl=layers.2.mixer", wait=False)
     ready = other.page.locator("#lens-status [role=status]")
     expect(ready).to_contain_text("MambaOut-Atto has no layer layers.2.mixer")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_the_window(visit, scheme):
-    visited = visit(scheme=scheme)
-    open_mixing(visited)
-    visited.page.locator("#mixing-right-paths").get_by_label("forward").check()
-    expect(visited.page.locator("#mixing-right-paths_says")).to_contain_text("Only these run")
-    assert visited.widths_overrun() == []

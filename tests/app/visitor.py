@@ -189,8 +189,15 @@ class Visit:
 
     def wait_until_done(self):
         """Until the status line says so once more than before."""
+        from playwright.sync_api import TimeoutError as NotYet
+
         self.done += 1
-        self.page.wait_for_function("n => window.__done >= n", arg=self.done)
+        try:
+            self.page.wait_for_function("n => window.__done >= n", arg=self.done)
+        except NotYet:
+            said = self.page.locator("#status, #status + .mo-waiting").all_inner_texts()
+            done = self.page.evaluate("window.__done")
+            pytest.fail(f"done {done} times, not {self.done}; it says {said}; {self.errors}")
 
     def upload(self, path):
         self.page.set_input_files("#picture input[type=file]", str(path))
