@@ -16,8 +16,11 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.language import noted, speaking, tr
+from app.visitor_language import language_of
+
 MAX_FOLDER_BYTES: Final = 4 * 2**30
-NO_ROOM: Final = "There is no room for this file now: please try again in a few minutes."
+NO_ROOM: Final = noted("There is no room for this file now: please try again in a few minutes.")
 
 _KEPT_SECONDS: Final = 300  # a file may be waited for in the queue
 _LOOK_SECONDS: Final = 30  # handlers write pictures too, and nobody says so
@@ -134,7 +137,11 @@ class DiskBound:
         size = int(announced) if announced.isdecimal() else self.unannounced
         size += 2 * _BLOCK_BYTES
         if not await run_in_threadpool(self.bound.let_in, size):
-            refusal = PlainTextResponse(NO_ROOM, status_code=507)  # Insufficient Storage (RFC 4918)
+            with speaking(language_of(scope)):
+                sentence = tr(NO_ROOM)
+            refusal = PlainTextResponse(
+                sentence, status_code=507
+            )  # Insufficient Storage (RFC 4918)
             await refusal(scope, receive, send)
             return
         try:

@@ -17,12 +17,15 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.disk import MAX_FOLDER_BYTES, DiskBound
+from app.language import noted, speaking, tr
 from app.not_found import NotFound
+from app.visitor_language import language_of
 
 MAX_MESSAGE_BYTES: Final = 2**20  # an event of the page is a few kB; pictures are uploads
 MAX_UPLOAD_BYTES: Final = 512 * 2**20  # one request may bring a folder of pictures
 
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+TOO_LARGE: Final = noted("This request is larger than the {most} bytes that are accepted.")
 _UPLOAD_ROUTE: Final = "/gradio_api/upload"
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FILE_AT_AN_ADDRESS: Final = re.compile(r"/file=https?:", re.IGNORECASE)
@@ -177,7 +180,8 @@ class _CappedRequest:
         await self._send(message)
 
     async def _refuse(self) -> None:
-        text = f"This request is larger than the {self._ceiling} bytes that are accepted."
+        with speaking(language_of(self._scope)):
+            text = tr(TOO_LARGE, most=self._ceiling).encode()
         headers = {
             "content-type": "text/plain; charset=utf-8",
             "content-length": str(len(text)),
@@ -190,7 +194,7 @@ class _CappedRequest:
                 "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
             }
         )
-        await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        await self._send({"type": "http.response.body", "body": text, "more_body": True})
         await self._discard_the_rest()
         await self._send({"type": "http.response.body"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app import text
-from app.language import tr
+from app.language import told, tr
 from app.markup import escaped
 from app.numbers import count
 from mambaout.catalogue.cards import ModelCard
@@ -41,12 +41,12 @@ def models_table(cards: Sequence[ModelCard]) -> str:
 def _model_row(card: ModelCard) -> str:
     top1 = "–"
     if card.top1 is not None:
-        top1 = f'<span title="{escaped(card.top1_source)}">{card.top1:.1f} %</span>'
+        top1 = f'<span title="{escaped(told(card.top1_source))}">{card.top1:.1f} %</span>'
     cells = (
         escaped(count(card.params)),
         "–" if card.macs is None else escaped(count(card.macs)),
         top1,
-        escaped(card.data),
+        escaped(tr(card.data)),
         f"{card.input_size[1]}²",
         escaped(text.weights_note(card)),
         escaped(card.licence or tr("not stated")),

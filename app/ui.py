@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from app import controls, link, markup, models_tab, text
+from app import controls, gradio_words, link, markup, models_tab, text
 from app.api.endpoints import public_interface
 from app.api.tools import tools_offered
 from app.blocks import PageBlocks
@@ -90,5 +90,6 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
         "max_file_size": "20mb",
         "state_session_capacity": _SESSIONS,
         "i18n": page_words(),
+        "js": gradio_words.script(),
         "app_kwargs": {"middleware": [*middleware(local_hosts(host)), Middleware(VisitorLanguage)]},
     }

@@ -33,12 +33,17 @@ class VisitorLanguage:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = _asked(scope)
-        tag = asked or _chosen(Headers(scope=scope)) or accepted(Headers(scope=scope))
+        asked, tag = _asked(scope), language_of(scope)
         kept = [pair for pair in scope["headers"] if pair[0] != b"accept-language"]
         settled = {**scope, "headers": [*kept, (b"accept-language", tag.encode())]}
         secure = scope.get("scheme") == "https"
         await self.app(settled, receive, _telling(send, tag, asked is not None, secure))
+
+
+def language_of(scope: Scope) -> str:
+    """The language that whoever sends a request reads."""
+    headers = Headers(scope=scope)
+    return _asked(scope) or _chosen(headers) or accepted(headers)
 
 
 def accepted(headers: Mapping[str, str]) -> str:

@@ -62,7 +62,7 @@ def results() -> Components:
         places["class_key"] = _remembered(label("Explained class"))
         for side in markup.SIDES:
             places[f"{side}_depth_key"] = _remembered(label("Layer that the map is of"))
-        places["heat_heading"] = gr.HTML(markup.heat_heading(None), label=label("Where they look"))
+        places["heat_heading"] = gr.HTML(label=label("Where they look"))
         with gr.Row(elem_classes="mo-tools"):
             places["method"] = gr.Dropdown(
                 [(title, name) for name, title in text.METHOD_TITLES.items()],
@@ -135,9 +135,7 @@ def results() -> Components:
         places["trust"] = gr.HTML(
             elem_id="trust", label=label("What the maps are worth"), visible=False
         )
-        places["scan_heading"] = gr.HTML(
-            markup.scan_heading(), label=label("What the scan remembers")
-        )
+        places["scan_heading"] = gr.HTML(label=label("What the scan remembers"))
         with gr.Row(elem_classes="mo-tools"):
             places["quantity"] = gr.Dropdown(
                 [(label(title), name) for name, title in text.QUANTITIES.items()],

@@ -8,6 +8,7 @@ from mambaout.catalogue.bundled import bundled_card, bundled_path, trained_mixin
 from mambaout.catalogue.facts import Declared, declared_models
 from mambaout.catalogue.published import PUBLISHED
 from mambaout.catalogue.status import WeightsStatus, status_of
+from mambaout.errors import Sentence
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,11 @@ def _presented(name: str, family: str, file: str | None) -> tuple[str, float | N
     """Title, top-1 in percent and where that number is from."""
     published = PUBLISHED.get(name)
     if published is not None:
-        source = f"{published.source}, {published.pixels} pixels" if published.top1 else ""
+        if not published.top1:
+            return published.title, published.top1, ""
+        source = Sentence(
+            "{source}, {pixels} pixels", source=published.source, pixels=published.pixels
+        )
         return published.title, published.top1, source
     if file is None:
         return name, None, ""
@@ -140,5 +145,7 @@ def _presented(name: str, family: str, file: str | None) -> tuple[str, float | N
     card = bundled_card(file)
     if card is None:
         return title, None, ""
-    measured = f"measured on {card['val_count']} validation pictures (see its card)"
+    measured = Sentence(
+        "measured on {count} validation pictures (see its card)", count=card["val_count"]
+    )
     return title, 100 * float(card["val_top1"]), measured

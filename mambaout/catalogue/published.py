@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mambaout.errors import Sentence
+
 
 @dataclass(frozen=True)
 class Published:
@@ -15,14 +17,18 @@ class Published:
     source: str
 
 
-_TIMM = "timm's results for ImageNet-1k"
-_VIM = "README of hustvl/Vim"
-_VMAMBA = "README of MzeroMiko/VMamba"
-_LOCAL = "README of hunto/LocalMamba"
-_EFFICIENT = "README of TerryPei/EfficientVMamba"
-_PLAIN = "README of ChenhongyiYang/PlainMamba"
-_NVIDIA = "README of NVlabs/MambaVision"
-_MLVLAB = "README of mlvlab/EfficientViM"
+def _readme(repository: str) -> Sentence:
+    return Sentence("README of {repository}", repository=repository)
+
+
+_TIMM = Sentence("timm's results for ImageNet-1k")
+_VIM = _readme("hustvl/Vim")
+_VMAMBA = _readme("MzeroMiko/VMamba")
+_LOCAL = _readme("hunto/LocalMamba")
+_EFFICIENT = _readme("TerryPei/EfficientVMamba")
+_PLAIN = _readme("ChenhongyiYang/PlainMamba")
+_NVIDIA = _readme("NVlabs/MambaVision")
+_MLVLAB = _readme("mlvlab/EfficientViM")
 
 # In the order in which each family is offered, small before large.
 PUBLISHED = {

@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 
 from mambaout.evaluation.study_words import (
     ACCURACY,
+    AXIS,
     EPOCHS,
     HEADINGS,
     ROW,
@@ -77,10 +78,7 @@ def plot(rows: Sequence[dict[str, Any]], say: Say = english, *, styled: bool = T
             f'<line class="chance" x1="{chance}" x2="{chance}" y1="{_TOP - 8:g}" y2="{bottom:g}" '
             'stroke-dasharray="3 4"/>'
         ),
-        (
-            f'<text class="small" x="{_LEFT:g}" y="{bottom + 36:g}">top-1 in percent; '
-            f"dashed: chance</text>"
-        ),
+        (f'<text class="small" x="{_LEFT:g}" y="{bottom + 36:g}">{escape(say(AXIS))}</text>'),
     ]
     several = len({row["seed"] for row in rows}) > 1
     for i, row in enumerate(rows):

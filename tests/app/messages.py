@@ -18,6 +18,7 @@ SHOWN = ("mambaout/evaluation/caveats.py", "mambaout/evaluation/study_words.py")
 METHODS = "mambaout/explain/cam_methods.py"
 PICTURES = "mambaout/pictures"
 UNITS = ("mambaout/explain/trace.py", "mambaout/explain/activity.py")
+FACTS = "mambaout/catalogue/facts.json"
 MIXERS = "mambaout/catalogue/cards.py"
 
 
@@ -40,6 +41,8 @@ def messages() -> dict[str, str | None]:
     for node in ast.walk(ast.parse((ROOT / MIXERS).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Family":
             found.setdefault(node.args[1].value, None)
+    facts = json.loads((ROOT / FACTS).read_text(encoding="utf-8")).values()
+    found.update((fact["data"], None) for fact in facts if " " in fact["data"])
     found.update(dict.fromkeys(_of_maps()))
     found.update(dict.fromkeys(_of_sentences()))
     found.update(dict.fromkeys(_of_pictures()))

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app import disk
+from app.catalogues import catalogue
 from app.disk import NO_ROOM, FolderBound
 from app.limits import middleware
 
@@ -132,8 +133,8 @@ def client(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_an_upload_without_room_is_refused_in_words(client, tmp_path, announced):
+@pytest.mark.parametrize(("announced", "tag"), [(True, "en"), (False, "fr-CA")])
+def test_an_upload_without_room_is_refused_in_words(client, tmp_path, announced, tag):
     import anyio
 
     async def chunks():
@@ -145,7 +146,9 @@ def test_an_upload_without_room_is_refused_in_words(client, tmp_path, announced)
                 await client.post("/gradio_api/upload", content=bytes(BLOCK)) for _ in range(7)
             ]
             last = await client.post(
-                "/gradio_api/upload", content=bytes(2 * BLOCK) if announced else chunks()
+                "/gradio_api/upload",
+                content=bytes(2 * BLOCK) if announced else chunks(),
+                headers={"accept-language": tag},
             )
             return answers, last, await client.get("/")
 
@@ -154,7 +157,8 @@ def test_an_upload_without_room_is_refused_in_words(client, tmp_path, announced)
     assert taken == sorted(taken)
     assert {*taken} == {200, 507}
     assert last.status_code == 507
-    assert last.text == NO_ROOM
+    assert last.text == catalogue(tag[:2]).one(NO_ROOM)
+    assert (last.text == NO_ROOM) == (tag == "en")
     assert last.headers["x-content-type-options"] == "nosniff"
     assert page.text == "page"
     assert len([*tmp_path.glob("*/*")]) == taken.count(200)

@@ -8,13 +8,34 @@ import pytest
 from playwright.sync_api import expect
 
 from app.catalogues import catalogue
+from app.text import PAPER
+from mambaout.catalogue.cards import offered
 
 pytestmark = pytest.mark.browser
 
 # What a browser asks for, and what it gets.
 WANTED = {"fr-CA": "fr", "zh-SG": "zh-CN", "zh-HK": "zh-TW"}
 # Words in any language, and numbers with units, are no English sentence.
-ENGLISH = re.compile(r"\b(?:the|and|of|with|which|choose|each|picture)\b")
+ENGLISH = re.compile(
+    r"\b(?:the|and|of|with|which|choose|each|picture|is|are|this|that|from|has|have|it|its|by|for|"
+    r"not|an|be|was|than|to|upload|close|remove|error|input|file)\b",
+    re.IGNORECASE,
+)
+
+# Every text that is shown, and every name that a screen reader reads out.
+SAID = """() => {
+  const shown = (e) => e.checkVisibility({visibilityProperty: true});
+  const said = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const {textContent, parentElement} = texts.currentNode;
+    if (textContent.trim() && shown(parentElement)) said.push(textContent.trim());
+  }
+  for (const name of ['aria-label', 'title', 'alt', 'placeholder'])
+    for (const e of document.querySelectorAll(`[${name}]`))
+      if (shown(e)) said.push(e.getAttribute(name));
+  return said;
+}"""
 
 
 @pytest.mark.parametrize("locale", WANTED)
@@ -68,8 +89,50 @@ def test_a_visitor_may_choose_another_language(visit):
     visited.errors[:] = kept
 
 
-def test_a_bad_file_is_refused_in_the_language_of_the_visitor(visit, pictures):
-    visited = visit(locale="fr-FR")
+def test_nothing_is_said_in_english_to_who_reads_french(visit, pictures):
+    """On every tab, to eyes and to screen readers; names are names in every language."""
+    visited = visit(locale="fr-FR", query="v=1&mix=causal")
+    page = visited.page
+    said = {}
+
+    def listen(place):
+        said[place] = page.evaluate(SAID)
+
     visited.upload(pictures / "text.png")
-    toast = visited.page.get_by_test_id("toast-body")
+    toast = page.get_by_test_id("toast-body")
     expect(toast).to_contain_text("Ce fichier n'est pas une image : choisissez un fichier JPEG")
+    # what gradio has in English only
+    expect(toast.locator(".toast-title")).to_contain_text("Erreur")
+    expect(toast.get_by_label("Fermer", exact=True)).to_be_visible()
+    listen("a refusal")
+    visited.upload(pictures / "sun.png")
+    visited.wait_until_done()
+    page.get_by_role("button", name="Tester ces cartes").click()
+    expect(page.locator("#trust table")).to_be_visible()
+    listen("Compare")
+    visited.open_tab("Loupe")
+    page.get_by_role("radio", name="Poids du balayage").check()
+    expect(page.locator("#lens .mo-lens-panes")).to_contain_text("MambaOut n'a pas de")
+    listen("Lens")
+    visited.open_tab("Mélange")
+    expect(page.locator("#mixing-reads")).to_contain_text("Au premier ordre")
+    listen("Mixing")
+    visited.open_tab("Dossier")
+    files = [pictures / "sun.png", pictures / "cut.jpg"]
+    page.set_input_files("#folder-files input[type=file]", files)
+    page.locator("#folder-start").click()
+    expect(page.locator("#folder-csv")).to_be_visible()
+    listen("Folder")
+    for tab in ("When does it pay?", "Models"):
+        visited.open_tab(catalogue("fr").one(tab))
+        listen(tab)
+    names = [PAPER, *(word for card in offered() for word in (card.title, card.licence) if word)]
+    names = sorted(names, key=len, reverse=True)
+    assert sum(map(len, said.values())) > 300
+    english = [
+        (place, sentence)
+        for place, sentences in said.items()
+        for sentence in sentences
+        if ENGLISH.search(re.sub("|".join(map(re.escape, names)), "", sentence))
+    ]
+    assert english == []
