@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 
 bin := $(VENV)/bin
 
@@ -14,6 +15,7 @@ help: ## what there is to run
 	@echo 'PYTHON=python3.12    build the environment with this Python (3.10 or newer)'
 	@echo 'VENV="$$VIRTUAL_ENV"   use an environment that exists instead of .venv'
 	@echo 'ARGS="--port 7861"    hand options on: to the page (demo), pytest (test), benchmarks (bench)'
+	@echo 'WORKERS=0             test in one process; each more needs a core and 4 GB'
 
 demo: $(VENV)/.requirements ## install what the page needs, start it and print its address
 	$(bin)/python app.py $(ARGS)
@@ -24,15 +26,18 @@ check: $(VENV)/.requirements-dev ## formatting, lint, types and import contracts
 	$(bin)/mypy
 	$(bin)/lint-imports
 
+# The files of tests are dealt out in their order, the slow ones of the page first.
+pytest = $(bin)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: check ## install what the tests need, check, then test; installs Chromium where apt-get may
 	@if CHROMIUM=$$(sh .ci/chromium); then \
 		export CHROMIUM; \
-		$(bin)/python -m pytest $(ARGS); \
+		$(pytest) $(ARGS); \
 	elif [ -n "$$CI" ]; then \
 		exit 1; \
 	else \
 		echo 'The tests of the page in a browser are left out.'; \
-		$(bin)/python -m pytest \
+		$(pytest) \
 			-m 'not weights and not network and not gpu and not long and not browser' $(ARGS); \
 	fi
 

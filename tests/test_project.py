@@ -163,7 +163,10 @@ def test_what_is_required_to_develop_is_imported_or_run():
     used = set().union(*map(distributions_of, packages))
     if "timeout" in settings()["pytest"]["ini_options"]:
         used.add("pytest-timeout")
-    commands = set(re.findall(r"\$\(bin\)/([\w-]+)", (ROOT / "Makefile").read_text("utf-8")))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    if "-n $(WORKERS) --dist" in makefile:
+        used.add("pytest-xdist")
+    commands = set(re.findall(r"\$\(bin\)/([\w-]+)", makefile))
     for distribution in required("requirements-dev.txt") - used:
         scripts = metadata.distribution(distribution).entry_points.select(group="console_scripts")
         program = {script.name for script in scripts} or {distribution}
