@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import socket
 
 import httpx
 
 from app.ui import build_demo, launch_kwargs
+from tests.free_port import free_port
 
 META = {"_type": "gradio.FileData"}
 
@@ -20,10 +20,7 @@ def launched(store):
     demo = launched.demo = build_demo(store)
     arguments = launch_kwargs("127.0.0.1") | {"quiet": True, "ssr_mode": False}
     # A port of our own: gradio's search for one leaves a socket behind for each that is taken.
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    _, address, _ = demo.launch(prevent_thread_lock=True, server_port=port, **arguments)
+    _, address, _ = demo.launch(prevent_thread_lock=True, server_port=free_port(), **arguments)
     try:
         yield address.rstrip("/")
     finally:

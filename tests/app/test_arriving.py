@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import pytest
 
 from app import arriving, background
 from app.arriving import PACKAGES, load, once_here
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,11 +70,8 @@ def handler(*inputs):
 
 
 def test_the_page_answers_before_the_models_packages_are_imported(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     result = subprocess.run(
-        [sys.executable, "-c", FIRST_ANSWER, "--offline", "--port", port],
+        [sys.executable, "-c", FIRST_ANSWER, "--offline", "--port", str(free_port())],
         check=False, cwd=ROOT, capture_output=True, text=True, timeout=250,
         env=os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)},
     )  # fmt: skip

@@ -20,11 +20,10 @@ LENS = """(() => {
 
 
 class Lens:
-    """The lens of one visitor."""
+    """The lens of one visitor, whose tab is in front."""
 
     def __init__(self, visited):
         self.page, self.answers = visited.page, 0
-        visited.open_tab("Lens")
         self.settle()
 
     def ask(self, script):
@@ -60,6 +59,7 @@ class Lens:
 def test_one_place_in_both_and_causal_reads_nothing_later(visit):
     visited = visit()
     page = visited.page
+    visited.open_tab("Lens")
     lens = Lens(visited)
     # The scan's own weights come quickly; the left model has no scan and stays as it was.
     lens.choose("measure", "Scan weights")
@@ -113,7 +113,8 @@ def test_one_place_in_both_and_causal_reads_nothing_later(visit):
 
 
 def test_playing_visits_every_token_once_in_the_order_of_the_scan(visit):
-    visited = visit(motion="no-preference", scheme="dark", query="v=1&measure=scan")
+    link = "v=1&tab=lens&measure=scan"
+    visited = visit(motion="no-preference", scheme="dark", query=link, wait=False)
     page = visited.page
     lens = Lens(visited)
     lens.choose("path", "backward")

@@ -20,8 +20,8 @@ ORDERS = {
 
 
 def test_four_paths_each_in_its_order_and_one_in_causal_form(visit):
-    link = "v=1&r=vmamba_atto.tiny_imagenet&measure=scan"
-    visited = visit(motion="no-preference", query=link)
+    link = "v=1&tab=lens&r=vmamba_atto.tiny_imagenet&measure=scan"
+    visited = visit(motion="no-preference", query=link, wait=False)
     page = visited.page
     lens = Lens(visited)
     names = page.locator("#lens-path label")

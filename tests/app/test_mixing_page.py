@@ -129,7 +129,7 @@ def add_up(page, index, whole, causal, difference):
 
 
 def test_what_a_token_reads_in_both_mixings_and_the_difference(visit):
-    visited = visit()
+    visited = visit(query="v=1&tab=mixing", wait=False)
     page = visited.page
     open_mixing(visited)
     page.wait_for_function(READ)

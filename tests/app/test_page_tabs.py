@@ -20,9 +20,8 @@ def many(pictures, tmp_path):
 
 
 def test_many_pictures_are_asked_about_and_one_is_opened(visit, many, tmp_path):
-    visited = visit(scheme="dark")
+    visited = visit(scheme="dark", query="v=1&tab=folder", wait=False)
     page = visited.page
-    visited.open_tab("Folder")
     page.set_input_files("#folder-files input[type=file]", list(map(str, many[0])))
     page.set_input_files("#folder-labels input[type=file]", str(many[1]))
     expect(page.locator("#folder-files")).to_contain_text("text")
@@ -59,9 +58,8 @@ def test_many_pictures_are_asked_about_and_one_is_opened(visit, many, tmp_path):
 
 
 def test_when_it_pays_is_answered_sorted_and_measured_until_it_is_stopped(visit):
-    visited = visit()
+    visited = visit(query="v=1&tab=long", wait=False)
     page = visited.page
-    visited.open_tab("When does it pay?")
     verdict = page.locator("#long-verdict")
     expect(verdict).to_contain_text("Short: DeiT-Small makes 196 tokens of 384 channels")
     page.get_by_label("COCO, 800 × 1280").click()

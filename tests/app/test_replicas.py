@@ -16,18 +16,13 @@ import pytest
 
 from app.store import DEFAULT_PAIR
 from tests.app.serving import Caller, launched, png
+from tests.free_port import free_port
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hosting.md"
 CHOICES = (DEFAULT_PAIR[0], "bidirectional", 3)
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

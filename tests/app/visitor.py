@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240  # the first scan is compiled, and the machine may be busy
@@ -101,9 +102,7 @@ def serving(folder, *, keeps_little=False):
     program = ["-c", KEEP_LITTLE] if keeps_little else ["app.py"]
     log = folder / "asked.txt"
     (folder / "sitecustomize.py").write_text(WATCH.format(log=str(log)), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     environment.pop("GRADIO_TEMP_DIR", None)  # the page makes a private one
     with (folder / "output.txt").open("w") as output:

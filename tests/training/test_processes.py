@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -19,18 +18,13 @@ from mambaout.training.data import load_dataset
 from mambaout.training.loop import train
 from mambaout.training.processes import ALONE, Processes
 from mambaout.training.state import LAST
+from tests.free_port import free_port
 
 CPU = torch.device("cpu")
 
 
 def quiet(line):
     """Progress that nobody reads."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def started_by_torchrun(count, recipe, pictures, out, cache, *more):
