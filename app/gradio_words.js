@@ -12,14 +12,14 @@
     const ours = told(element.getAttribute(attribute) ?? '');
     if (ours) element.setAttribute(attribute, ours);
   });
-  const title = (element) => {
-    const text = [...element.childNodes].find((node) => words[node.nodeValue?.trim()]);
-    if (text) text.nodeValue = words[text.nodeValue.trim()];
-  };
+  const toast = (element) => element.childNodes.forEach((node) => {
+    const ours = told(node.nodeValue?.trim() ?? '');
+    if (ours) node.nodeValue = ours;
+  });
   const look = (element) => {
     name(element);
     element.querySelectorAll('[aria-label], [title]').forEach(name);
-    element.querySelectorAll('.toast-title').forEach(title);
+    element.querySelectorAll('.toast-title, [data-testid=toast-text]').forEach(toast);
   };
   new MutationObserver((changes) => {
     for (const { type, target, addedNodes } of changes) {

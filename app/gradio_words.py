@@ -26,6 +26,7 @@ WORDS = (
     noted("Reset to default value"),
     noted("number input for {label}"),
     noted("range slider for {label}"),
+    noted("File(s) exceed the maximum allowed size of {label}"),
 )
 
 _SCRIPT = Path(__file__).with_name("gradio_words.js").read_text(encoding="utf-8")
