@@ -162,6 +162,7 @@ def redrawing(places: Components) -> None:
         places["swipe"],
         show_progress="hidden",
         queue=False,
+        trigger_mode="always_last",  # keys that are held come faster than answers
         **PRIVATE,
     )
 
