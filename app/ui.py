@@ -36,6 +36,7 @@ TABS = (
 )
 
 _HERE = Path(__file__).parent
+_STREAM = (_HERE / "answers_stream.js").read_text(encoding="utf-8")
 QUEUE_SIZE = 32
 _SESSIONS = 200  # visitors whose result is kept at the same time, about 3 MB of arrays each
 _SWEEP_SECONDS, _PICTURE_SECONDS = 3600, 4 * 3600
@@ -91,5 +92,6 @@ def launch_kwargs(host: str | None = None) -> dict[str, Any]:
         "state_session_capacity": _SESSIONS,
         "i18n": page_words(),
         "js": gradio_words.script(),
+        "head": f"<script>{_STREAM}</script>",
         "app_kwargs": {"middleware": [*middleware(local_hosts(host)), Middleware(VisitorLanguage)]},
     }
