@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 # What was chosen is for somebody who reads along, or waits for a debugger.
-WORKERS ?= $(if $(ARGS),0,2)
+WORKERS ?= 0
 
 bin := $(VENV)/bin
 
@@ -16,7 +16,7 @@ help: ## what there is to run
 	@echo 'PYTHON=python3.12    build the environment with this Python (3.10 or newer)'
 	@echo 'VENV="$$VIRTUAL_ENV"   use an environment that exists instead of .venv'
 	@echo 'ARGS="--port 7861"    hand options on: to the page (demo), pytest (test), benchmarks (bench)'
-	@echo 'WORKERS=2             processes that test, each with a core and 5 GB; with ARGS it is one'
+	@echo 'WORKERS=2             test in so many processes, each with two cores and 5 GB of its own'
 
 demo: $(VENV)/.requirements ## install what the page needs, start it and print its address
 	$(bin)/python app.py $(ARGS)

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from app.background import Abandoned
 from app.store import DEFAULT_PAIR
@@ -124,6 +125,7 @@ def test_the_work_of_a_program_that_hangs_up_ends(address, patient, picture):
 def test_the_work_of_a_page_that_is_closed_ends(address, patient, picture, chromium):
     page = chromium.new_page()
     page.goto(address)  # which asks about its own picture at once
-    until(lambda: patient.steps)
+    # It hears of it: before that, nothing tells the server that somebody listens, and then left.
+    expect(page.locator("#status")).to_contain_text(f" of {STEPS}", timeout=1000 * PATIENCE_SECONDS)
     page.close()
     others_go_on(address, patient, picture)
