@@ -86,8 +86,11 @@ def noted(message: str) -> str:
     return message
 
 
-# What gradio 6.31 asks for and has in no language: its own name for it would be read out.
-_GRADIO_LACKS = {"common.upload": noted("Add files")}
+# What gradio 6.31 has in no language (it would read out its own name for it), or in English only.
+_GRADIO_LACKS = {
+    "common.upload": noted("Add files"),
+    "status.queue_position": noted("In queue: {position} of {size}"),
+}
 
 
 def page_words() -> gr.I18n:

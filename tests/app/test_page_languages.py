@@ -37,6 +37,18 @@ SAID = """() => {
   return said;
 }"""
 
+# What is announced to screen readers for a second only, from now on.
+LISTEN = """() => {
+  window.__announced = new Set();
+  const hear = (changes) => changes.forEach(({target}) => {
+    const said = target.textContent.trim();
+    if (said && (target.closest ? target : target.parentElement)?.closest('.sr-only[aria-live]'))
+      window.__announced.add(said);
+  });
+  new MutationObserver(hear).observe(
+    document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
 
 @pytest.mark.parametrize("locale", WANTED)
 def test_the_page_speaks_the_language_of_the_browser(visit, pictures, locale):
@@ -93,6 +105,7 @@ def test_nothing_is_said_in_english_to_who_reads_french(visit, pictures, tmp_pat
     """On every tab, to eyes and to screen readers; names are names in every language."""
     visited = visit(locale="fr-FR", query="v=1&mix=causal")
     page = visited.page
+    page.evaluate(LISTEN)
     said = {}
 
     def listen(place):
@@ -130,6 +143,8 @@ def test_nothing_is_said_in_english_to_who_reads_french(visit, pictures, tmp_pat
     for tab in ("When does it pay?", "Models"):
         visited.open_tab(catalogue("fr").one(tab))
         listen(tab)
+    said["announced"] = page.evaluate("[...window.__announced]")
+    assert any(sentence.startswith("En attente") for sentence in said["announced"])
     names = [PAPER, *(word for card in offered() for word in (card.title, card.licence) if word)]
     names = sorted(names, key=len, reverse=True)
     assert sum(map(len, said.values())) > 300
