@@ -16,10 +16,10 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from mambaout.ops.numba_compile import compiled
 from mambaout.ops.numba_math import (
     LN2,
     ONE,
-    SOURCES,
     ZERO,
     exp2,
     scale_rates,
@@ -55,13 +55,10 @@ def forward_kernel(lanes: int) -> Any:
         array(2), _FLAGS, _FLAG, array(4), _FLAG, array(4), array(5), _WHOLE,
     )  # fmt: skip
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def forward(
         first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, out, kept, every
     ):
-        sources  # noqa: B018
         _, b, length, d = u.shape
         n_state = A.shape[2]
         tiles = d // tile
@@ -115,16 +112,13 @@ def backward_kernel(lanes: int) -> Any:
         array(4), array(5), array(5), array(3), _FLAG,
     )  # fmt: skip
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def backward(
         first, last, tile, u, step, A, B, C, D, bias, reverse, raw, z, gated, kept,
         dout, du, dstep, dz, dA, dB, dC, dD, weights,
     ):  # fmt: skip
         # dA (b, k, n, d) and dD (b, k, d) per picture, dB and dC (tiles, k, b, l, n) per tile:
         # partial sums, so that no two jobs write to one place. dA only where ``weights`` says so.
-        sources  # noqa: B018
         _, b, length, d = u.shape
         n_state = A.shape[2]
         tiles = d // tile

@@ -13,8 +13,9 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from mambaout.ops.numba_compile import compiled
 from mambaout.ops.numba_kernels import AHEAD, array
-from mambaout.ops.numba_math import LOG2E, SOURCES, ZERO, exp2, scale_rates, silu, softplus
+from mambaout.ops.numba_math import LOG2E, ZERO, exp2, scale_rates, silu, softplus
 from mambaout.ops.numba_vector import load, prefetch, store
 
 PATHS = 4  # no family has more
@@ -38,11 +39,8 @@ def conv_kernel(lanes: int) -> Any:
         array(4),
     )  # fmt: skip
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def conv(first, last, tile, x, weights, biases, reverse, out):
-        sources  # noqa: B018
         paths, _, length, d = out.shape
         tiles = d // tile
         taps = weights[0].shape[1]
@@ -79,11 +77,8 @@ def step_kernel(lanes: int) -> Any:
     """
     signature = nb.void(_WHOLE, _WHOLE, _WHOLE, array(4), _each(2), _each(1), array(4))
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def step_sizes(first, last, tile, low, weights, biases, out):
-        sources  # noqa: B018
         paths, _, length, d = out.shape
         tiles = d // tile
         rank = weights[0].shape[1]
@@ -120,13 +115,10 @@ def merged_kernel(lanes: int) -> Any:
         _ORDERS, array(3), _FLAG, nb.float32, array(3),
     )  # fmt: skip
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def merged(
         first, last, tile, u, low, weights, biases, rates, skips, orders, z, gated, scale, out
     ):
-        sources  # noqa: B018
         paths, _, length, d = u.shape
         rank = weights[0].shape[1]
         n_state = rates[0].shape[1]

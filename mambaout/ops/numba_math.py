@@ -6,18 +6,10 @@ channel. A polynomial and an exponent built from bits take a few instructions on
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-
 import numba as nb
 import numpy as np
 
-from mambaout.ops import numba_vector
 from mambaout.ops.numba_vector import at_least, magnitude, positive, split_exponent
-
-# Numba looks up its cache on disk by the source of a kernel and by what the kernel encloses. Each
-# encloses this, so that a kernel is compiled anew when what is inlined into it changes.
-SOURCES = zlib.crc32(b"".join(Path(p).read_bytes() for p in (__file__, numba_vector.__file__)))
 
 LOG2E = np.float32(1.4426950408889634)
 LN2 = np.float32(0.6931471805599453)

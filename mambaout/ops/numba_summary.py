@@ -8,8 +8,9 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from mambaout.ops.numba_compile import compiled
 from mambaout.ops.numba_kernels import array
-from mambaout.ops.numba_math import SOURCES, ZERO, exp2, scale_rates
+from mambaout.ops.numba_math import ZERO, exp2, scale_rates
 from mambaout.ops.numba_vector import load, splat, store, total
 
 
@@ -24,11 +25,8 @@ def summary_kernel(lanes: int) -> Any:
         nb.intp, nb.intp, nb.intp, array(3), array(3), array(2), array(3), array(3), array(4)
     )
 
-    sources = SOURCES
-
-    @nb.njit(signature, nogil=True, error_model="numpy", cache=True)
+    @compiled(signature, lanes)
     def summarise(first, last, tile, u, step, A, B, C, sums):
-        sources  # noqa: B018
         _, length, d = u.shape
         n_state = A.shape[1]
         tiles = d // tile

@@ -10,20 +10,18 @@ from __future__ import annotations
 import ctypes
 import inspect
 import sys
-import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import torch
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mambaout.ops.numba_math import SOURCES
+from mambaout.ops.numba_compile import compiled
 
 KernelOf = Callable[[int], Any]
 """Compiles a kernel for vectors of a number of lanes."""
@@ -58,12 +56,10 @@ def team_form(kernel_of: KernelOf, lanes: int) -> Any:
     file = inspect.getfile(inspect.unwrap(kernel_of))
     name = f"{kernel_of.__module__}.{kernel_of.__qualname__}"
     _kernels[name] = kernel_of
-    sources = SOURCES, zlib.crc32(Path(file).read_bytes())  # see numba_math
     wanted = types.void(types.intp, types.intp, types.Tuple(signature.args[2:]))
 
-    @nb.njit(wanted, nogil=True, error_model="numpy", cache=True)
+    @compiled(wanted, name, lanes, Path(file).read_bytes())
     def team(jobs, threads, arguments):
-        sources  # noqa: B018
         _share_out(name, lanes, jobs, threads, arguments)
 
     return team

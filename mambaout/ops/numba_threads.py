@@ -15,14 +15,15 @@ from mambaout.ops.numba_team import KernelOf, has_team, team_form
 def in_threads(kernel_of: KernelOf, lanes: int, jobs: int, *arguments: Any) -> None:
     """Call ``kernel_of(lanes)(first, last, *arguments)`` so that all ``jobs`` are run once.
 
-    By the threads of torch's own OpenMP where they can be had, else by a few of Python's. Not with
-    numba's threading layer: its pool would fight torch's.
+    By the threads of torch's own OpenMP where they can be had, also if it is only one: the same
+    machine code runs for any number, so that no bit depends on it. Else by a few of Python's. Not
+    with numba's threading layer: its pool would fight torch's.
     """
     threads = min(torch.get_num_threads(), jobs)
-    if threads == 1:
-        kernel_of(lanes)(0, jobs, *arguments)
-    elif has_team():
+    if has_team():
         team_form(kernel_of, lanes)(jobs, threads, arguments)
+    elif threads == 1:
+        kernel_of(lanes)(0, jobs, *arguments)
     else:
         in_python_threads(kernel_of(lanes), jobs, threads, *arguments)
 

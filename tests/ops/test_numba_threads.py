@@ -115,6 +115,43 @@ def test_a_failure_in_any_thread_is_raised():
             in_python_threads(failing_kernel(0), 8, 2, at)
 
 
+@needs_team
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_with_one_thread_has_a_team_of_one():
+    """As the workers of a DataLoader are, whose parent has used a team of several before."""
+    program = """
+import os, numpy as np, torch
+from mambaout.ops.numba_threads import in_threads
+from tests.ops.test_numba_threads import counting_kernel
+given = np.ones(64, np.float32)
+def asked(threads):
+    torch.set_num_threads(threads)
+    out = np.zeros(64, np.float32)
+    in_threads(counting_kernel, 2, 64, out, (given, given))
+    return bool((out == 3).all())
+assert asked(3)
+forked = os.fork()
+if forked == 0:
+    os._exit(0 if asked(1) else 1)
+assert asked(3)
+raise SystemExit(os.waitpid(forked, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+@needs_team
+def test_any_number_of_threads_runs_the_same_machine_code(monkeypatch, threads):
+    """What is compiled twice may add up in two orders."""
+    asked = []
+    monkeypatch.setattr(
+        numba_threads, "team_form", lambda *which: lambda jobs, count, _: asked.append(count)
+    )
+    for count in (1, 2):
+        threads(count)
+        in_threads(counting_kernel, 2, 8)
+    assert asked == [1, 2]
+
+
 @pytest.mark.usefixtures("team")
 def test_a_scan_is_the_same_in_any_number_of_threads_and_in_several_callers(threads):
     shape = (2, 3, 17, 96)
