@@ -107,13 +107,18 @@ def _stages(
 
 
 def _changed(old: Mixed | None, new: Mixed) -> Values:
-    """The places of the models about which the last step brought something."""
+    """The places of the models about which the last step brought something.
+
+    Paths can be chosen when all is there. Offered earlier, a choice would be lost to the next step.
+    """
     values: Values = {}
     for subject in new.subjects:
         known = subject.facts is not None or subject.error
         if known and (old is None or subject is not old.subject(subject.side)):
-            parts = _side(subject).items()
-            values |= {f"{subject.side}_{part}": value for part, value in parts}
+            parts = _side(subject)
+            if subject.known_paths:
+                del parts["paths_choice"]
+            values |= {f"{subject.side}_{part}": value for part, value in parts.items()}
     return values
 
 
