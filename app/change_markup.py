@@ -97,10 +97,15 @@ def change_table(
 
 
 # One listener on the root: what is inside is drawn anew whenever a value changes.
+# What is picked while an answer is on its way waits, and gradio 6.31 then asks with the data of the
+# pick before it. There is one object for all picks, so that it holds the last one by then.
 PICK_SCRIPT = """
+const picked = {};
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-class]');
-  if (button) trigger('select', { index: Number(button.dataset.class) });
+  if (!button) return;
+  picked.index = Number(button.dataset.class);
+  trigger('select', picked);
 });
 """
 

@@ -59,12 +59,14 @@ def thumbnails(examples: Sequence[Example]) -> str:
 
 # One listener on the root: what is inside is drawn anew whenever a value changes.
 THUMBNAILS_SCRIPT = """
+const picked = {}; // one object for all, as in PICK_SCRIPT
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-index]');
   if (!button) return;
   const index = Number(button.dataset.index);
   if (window.mambaoutLink) window.mambaoutLink.example = index;
-  trigger('select', { index });
+  picked.index = index;
+  trigger('select', picked);
 });
 """
 

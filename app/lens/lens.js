@@ -5,7 +5,8 @@ const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
 const SILENCE = 10_000; // [ms] after which what was to follow does not: it was stopped
 const state = {
   key: null, panes: [], words: {}, titles: {}, pictures: [], modes: [], place: [0.5, 0.5], lead: 0, mode: 'reads',
-  playing: false, asked: '', coming: false, heard: 0, paints: [], visited: [], answers: 0,
+  // One object for all picks: what waits for another answer is asked for with what it holds by then.
+  picked: {}, playing: false, asked: '', coming: false, heard: 0, paints: [], visited: [], answers: 0,
 };
 let tables = {};
 let last = 0;
@@ -211,7 +212,8 @@ function tell() {
   if (state.mode !== 'state' && String(missing) !== state.asked) {
     state.asked = String(missing);
     if (state.asked) {
-      trigger('select', { index: state.place });
+      state.picked.index = state.place;
+      trigger('select', state.picked);
       draw();
     }
   }

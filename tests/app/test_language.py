@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import string
 import threading
 from contextvars import copy_context
@@ -141,6 +142,9 @@ def test_components_are_translated_by_the_browser():
     assert words.keys() == LANGUAGES.keys()
     assert words["en"]["mambaout/Stop"] == "Stop"
     assert words["zh-TW"]["mambaout/Stop"] == "停止"
+    queue = [words[tag]["status.queue_position"] for tag in LANGUAGES]
+    assert all({"{position}", "{size}"} <= {*re.findall(r"{\w+}", told)} for told in queue)
+    assert len({*queue}) == len(LANGUAGES)
     assert len({len(messages) for messages in words.values()}) == 1
 
 

@@ -134,4 +134,12 @@ def test_a_row_on_its_way_says_so_and_one_that_was_stopped_is_asked_for_again(
         expect(says).to_contain_text("Row 12, column 12 of 24 × 24. Reads ")
         page.keyboard.press("ArrowDown")
         expect(says).to_contain_text("Row 13, column 12 of 24 × 24. Reads ")
+        # What is pointed at while a row is on its way comes after it.
+        go_on.clear()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(200)  # the first one is on its way
+        expect(says).to_contain_text("Row 13, column 15 of 24 × 24. Being measured")
+        go_on.set()
+        expect(says).to_contain_text("Row 13, column 15 of 24 × 24. Reads ")
         visited.close()
