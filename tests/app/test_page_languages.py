@@ -103,7 +103,7 @@ def test_a_visitor_may_choose_another_language(visit):
 
 def test_nothing_is_said_in_english_to_who_reads_french(visit, pictures, tmp_path):
     """On every tab, to eyes and to screen readers; names are names in every language."""
-    visited = visit(locale="fr-FR", query="v=1&mix=causal")
+    visited = visit(locale="fr-FR", query="v=1&mix=causal&measure=scan")
     page = visited.page
     page.evaluate(LISTEN)
     said = {}
@@ -128,7 +128,7 @@ def test_nothing_is_said_in_english_to_who_reads_french(visit, pictures, tmp_pat
     expect(page.locator("#trust table")).to_be_visible()
     listen("Compare")
     visited.open_tab("Loupe")
-    page.get_by_role("radio", name="Poids du balayage").check()
+    expect(page.get_by_role("radio", name="Poids du balayage")).to_be_checked()
     expect(page.locator("#lens .mo-lens-panes")).to_contain_text("MambaOut n'a pas de")
     listen("Lens")
     visited.open_tab("Mélange")
