@@ -99,10 +99,11 @@ class Page:
         # Filled in by the browser: the page has been opened, and its link read.
         ready = gr.Checkbox(visible=False, label="ready")
 
-        def turn(active: str, ready: bool) -> tuple[str, bool]:
-            # The first tab is also selected when the page opens, whatever its link will select.
+        def turn(active: str, ready: bool) -> tuple[Any, bool]:
+            # The first tab is also selected when the page opens, whatever its link will select;
+            # that may have been done by the time this ends, so nothing is written back.
             if not ready and own == self.panels[0][0]:
-                return active, False
+                return gr.skip(), False
             ended = self.fronts.bring(own)
             return own, ended or active != own
 

@@ -96,3 +96,11 @@ def test_the_command_line_explains_itself(arguments, code, words):
     )  # fmt: skip
     assert done.returncode == code
     assert words in done.stdout + done.stderr
+
+
+def test_the_first_tab_takes_nothing_back_from_a_link(demo):
+    """It is selected when the page opens, and may be heard of when its link has been opened."""
+    turns = [event for event in demo.fns.values() if event.name == "turn"]
+    opening, later = (turns[0].fn("mixing", ready) for ready in (False, True))
+    assert opening == (gr.skip(), False)  # with "mixing" it would overwrite what came since
+    assert later == (TABS[0].id, True)
