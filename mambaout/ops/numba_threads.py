@@ -22,7 +22,7 @@ def in_threads(kernel_of: KernelOf, lanes: int, jobs: int, *arguments: Any) -> N
     threads = min(torch.get_num_threads(), jobs)
     if has_team():
         team_form(kernel_of, lanes)(jobs, threads, arguments)
-    elif threads == 1:
+    elif threads <= 1:
         kernel_of(lanes)(0, jobs, *arguments)
     else:
         in_python_threads(kernel_of(lanes), jobs, threads, *arguments)

@@ -60,7 +60,7 @@ def team(request, monkeypatch):
 
 @pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
-@pytest.mark.parametrize("jobs", [1, 2, 5, 64])
+@pytest.mark.parametrize("jobs", [0, 1, 2, 5, 64])
 def test_every_job_runs_once(jobs, count, threads):
     threads(count)
     out, given = np.zeros(jobs, np.float32), np.arange(jobs, dtype=np.float32)
